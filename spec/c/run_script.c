@@ -1,0 +1,39 @@
+/* run_script.c - runs a Lua file as one task and tells how it ended: the first
+ * line is the outcome ("returned: ...", "raised: ...", "killed: deadline"), the
+ * second what is left over, "ops=0 watches=0 milliseconds=12 peak=40960".
+ *
+ *     run_script FILE [DEADLINE_MS [MEMORY_LIMIT]]
+ *
+ * Outcomes are cut at 500 bytes.  Exits with 1 when anything is left open. */
+#include <stdlib.h>
+
+#include "script.h"
+
+static char text[1 << 20];
+
+int main(int argc, char **argv)
+{
+    static struct reactor reactor;
+    struct script_outcome out;
+    FILE *file = argc > 1 ? fopen(argv[1], "rb") : NULL;
+    if (!file || !reactor_open(&reactor) || !guard_open())
+        return 2;
+    text[fread(text, 1, sizeof text - 1, file)] = '\0';
+    fclose(file);
+    unsigned deadline_ms = argc > 2 ? (unsigned)atoi(argv[2]) : 10000;
+    size_t limit = argc > 3 ? (size_t)atoll(argv[3]) : 16u << 20;
+    script_run_private(&reactor, text, deadline_ms, limit, &out);
+    unsigned ops = reactor.ops;
+    guard_close();
+    for (int i = 0; i < SERVICE_COUNT; i++)
+        if (reactor.services[i].self) {
+            reactor.services[i].close(reactor.services[i].self);
+            reactor.services[i].self = NULL;
+        }
+    unsigned watches = reactor.loop.watches;
+    printf("%s\n", out.text);
+    printf("ops=%u watches=%u milliseconds=%llu peak=%zu\n", ops, watches,
+           (unsigned long long)(out.took_ns / NS_PER_MS), out.memory_peak);
+    reactor_close(&reactor);
+    return ops || watches;
+}
