@@ -19,6 +19,21 @@ enum fault_kind {
     FAULT_DENIED,    /* a capability or the host's configuration forbids it */
     FAULT_CANCELLED, /* the check ended first */
     FAULT_INTERNAL,  /* ours: out of descriptors, a library that misbehaves */
+
+    /* what servers that people log in to, and databases, have besides */
+    FAULT_AUTHENTICATION,    /* who we are, or that we may */
+    FAULT_NO_DATABASE,       /* there is none of that name */
+    FAULT_TOO_MANY,          /* its connections are all in use */
+    FAULT_STARTING_UP,       /* or shutting down: it takes no logins now */
+    FAULT_IN_RECOVERY,       /* a standby cannot do that */
+    FAULT_KILLED,            /* the server or its administrator ended the session or statement */
+    FAULT_LOCK_TIMEOUT,      /* somebody else holds the lock */
+    FAULT_STATEMENT_TIMEOUT, /* the server gave up by the time limit that we set */
+    FAULT_DEADLOCK,          /* or could not be serialized: trying again may help */
+    FAULT_CONSTRAINT,        /* the data does not allow it */
+    FAULT_QUERY,             /* whatever else the server refused */
+    FAULT_SYNTAX,            /* the check's own: what it wrote is no SQL */
+    FAULT_READ_ONLY,         /* the check's own: it wrote without asking for it */
 };
 
 enum { FAULT_MESSAGE_MAX = 480 };

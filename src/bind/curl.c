@@ -1,12 +1,13 @@
 /* curl.c - see curl.h. */
 #include "bind/curl.h"
 
-#include <dlfcn.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/buffer.h"
 #include "base/clock.h"
+#include "bind/library.h"
 #include "loop/reactor.h"
 
 struct curl_service {
@@ -127,20 +128,11 @@ static void curl_close(void *self)
 
 static bool load_functions(struct curl_api *api, struct fault *why)
 {
-    void *library = dlopen("libcurl.so.4", RTLD_NOW | RTLD_LOCAL);
-    if (!library) {
-        const char *reason = dlerror();
-        bool absent = strstr(reason, "No such file");
-        return fault_set(why, FAULT_INTERNAL, "libcurl cannot be loaded (%s)%s", reason,
-                         absent ? ": install the package libcurl4"
-                                : ": is the memory of this process limited (ulimit -v)?");
-    }
-#define FIND(name)                                                                                 \
-    if (!(api->name = (__typeof__(api->name))dlsym(library, "curl_" #name)))                       \
-        return fault_set(why, FAULT_INTERNAL, "libcurl is too old: it has no curl_" #name);
-    CURL_FUNCTIONS(FIND)
-#undef FIND
-    return true;
+#define FUNCTION(name) {"curl_" #name, offsetof(struct curl_api, name)},
+    static const struct library_function functions[] = {CURL_FUNCTIONS(FUNCTION)};
+#undef FUNCTION
+    return library_load("libcurl.so.4", "libcurl4", functions,
+                        sizeof functions / sizeof functions[0], api, why);
 }
 
 /* SSL_CERT_FILE is the operator's, as it is to OpenSSL's own tools. */

@@ -156,6 +156,21 @@ static int l_loading(lua_State *L)
     return 1;
 }
 
+static int l_title(lua_State *L)
+{
+    const struct task *task = current_task(L);
+    lua_pushstring(L, task ? task->title : NULL);
+    return 1;
+}
+
+/* Tells one attempt of a check (or its setup) from another that runs beside it. */
+static int l_scope(lua_State *L)
+{
+    const struct task *task = current_task(L);
+    lua_pushlightuserdata(L, task ? task->scope : NULL);
+    return 1;
+}
+
 /* --- time ---------------------------------------------------------------- */
 
 static bool to_duration(lua_State *L, int index, uint64_t *ns)
@@ -174,6 +189,17 @@ static int l_duration(lua_State *L)
     if (!to_duration(L, 1, &ns))
         return 0;
     lua_pushnumber(L, (lua_Number)ns / (lua_Number)NS_PER_S);
+    return 1;
+}
+
+/* What the running task has left; nil outside one. */
+static int l_remaining(lua_State *L)
+{
+    const struct task *task = current_task(L);
+    if (!task)
+        return 0;
+    uint64_t now_ns = clock_now_ns(), at_ns = task->deadline.at_ns;
+    lua_pushnumber(L, at_ns > now_ns ? (lua_Number)(at_ns - now_ns) / (lua_Number)NS_PER_S : 0);
     return 1;
 }
 
@@ -237,7 +263,8 @@ int bind_host_open(lua_State *L)
         {"record", l_record},   {"assertion", l_assertion}, {"mark", l_mark},
         {"rewind", l_rewind},   {"raise", l_raise},         {"skip", l_skip},
         {"failed", l_failed},   {"kind", l_kind},           {"where", l_where},
-        {"loading", l_loading}, {"duration", l_duration},   {"now", l_now},
+        {"loading", l_loading}, {"remaining", l_remaining}, {"title", l_title},
+        {"scope", l_scope},     {"duration", l_duration},   {"now", l_now},
         {"sleep", l_sleep},     {"parallel", l_parallel},   {"env", l_env},
         {NULL, NULL},
     };

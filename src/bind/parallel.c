@@ -143,6 +143,7 @@ static void start_children(lua_State *L, struct parallel *op, int count)
                                      .scope = parent->scope,
                                      .record = parent->record ? &child->record : NULL,
                                      .may_wait = true,
+                                     .title = parent->title,
                                      .file = parent->file,
                                      .line = parent->line,
                                      .on_end = on_child_end,

@@ -190,17 +190,19 @@ static void start_task(struct lane *lane, struct scope *scope, uint64_t budget_n
 {
     struct session *session = lane->session;
     lane->budget_ns = budget_ns;
-    lane->task = task_start(session->vm, session->vm->L, 0,
-                            &(struct task_options){
-                                .deadline_ns = clock_now_ns() + budget_ns,
-                                .scope = scope,
-                                .record = &lane->record,
-                                .may_wait = true,
-                                .file = session->options.id,
-                                .line = lane->current ? lane->current->check->line : 0,
-                                .on_end = on_task_end,
-                                .owner = lane,
-                            });
+    lane->task =
+        task_start(session->vm, session->vm->L, 0,
+                   &(struct task_options){
+                       .deadline_ns = clock_now_ns() + budget_ns,
+                       .scope = scope,
+                       .record = &lane->record,
+                       .may_wait = true,
+                       .title = lane->current ? lane->current->check->name : session->options.id,
+                       .file = session->options.id,
+                       .line = lane->current ? lane->current->check->line : 0,
+                       .on_end = on_task_end,
+                       .owner = lane,
+                   });
     if (lane->task)
         return;
     record_note_message(&lane->record, "memory limit reached: no room for another coroutine");

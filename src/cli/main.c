@@ -50,7 +50,8 @@ static int examine(const struct options *o)
     bool json = strcmp(o->format, "json") == 0;
     bool text = strcmp(o->format, "dots") == 0 || strcmp(o->format, "verbose") == 0;
     if (!json && !text) { /* what HOSPITAL_FORMAT asks of runs need not suit here */
-        fprintf(stderr, "hospital: doctor: there is no format \"%s\" for this: only json\n", o->format);
+        fprintf(stderr, "hospital: doctor: there is no format \"%s\" for this: only json\n",
+                o->format);
         return EXIT_USAGE;
     }
     return doctor(stdout, &(struct doctor_options){

@@ -34,6 +34,7 @@ struct loop {
     struct timer_heap timers;
     struct list deferred;
     unsigned watches; /* open ones: zero at the end, or something leaked */
+    unsigned works;   /* under way on threads, see loop/work.h */
     uint64_t now_ns;  /* when this turn's callbacks began */
     uint64_t lag_ns;  /* how late the latest timers were run; decays */
     uint64_t lag_max_ns;

@@ -5,6 +5,7 @@
 
 #include "base/clock.h"
 #include "loop/task.h"
+#include "loop/work.h"
 #include "vm/vm.h"
 
 /* Tasks run for at most this long before descriptors are looked at again, so
@@ -24,6 +25,7 @@ bool reactor_open(struct reactor *reactor)
 
 void reactor_close(struct reactor *reactor)
 {
+    work_finish_all(&reactor->loop);
     for (int i = 0; i < SERVICE_COUNT; i++)
         if (reactor->services[i].self)
             reactor->services[i].close(reactor->services[i].self);

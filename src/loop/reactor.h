@@ -13,7 +13,15 @@
 struct task;
 struct policy;
 
-enum service_kind { SERVICE_DNS, SERVICE_HTTP, SERVICE_ICMP, SERVICE_COUNT };
+enum service_kind {
+    SERVICE_DNS,
+    SERVICE_HTTP,
+    SERVICE_ICMP,
+    SERVICE_POSTGRES,
+    SERVICE_SQLITE,
+    SERVICE_MYSQL,
+    SERVICE_COUNT
+};
 
 /* Opened by the binding that needs it first; closed with the reactor. */
 struct service {

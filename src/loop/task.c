@@ -58,6 +58,7 @@ struct task *task_start(struct vm *vm, lua_State *from, int arguments,
     task->scope = options->scope;
     task->record = options->record;
     task->may_wait = options->may_wait;
+    task->title = options->title;
     task->file = options->file;
     task->line = options->line;
     task->on_end = options->on_end;

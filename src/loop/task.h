@@ -62,6 +62,7 @@ struct task {
     struct record *record;  /* what the check says goes here; borrowed, may be NULL */
     const char *stopped_in; /* what it was waiting for when it was killed; NULL */
     uint64_t began_ns;      /* when it first ran; 0 before */
+    const char *title;      /* the check's name, for its peers to see; borrowed, may be NULL */
     const char *file;       /* where the function was declared: for messages when no frame of */
     int line;               /* the author's is left, after a tail call; borrowed */
     void (*on_end)(struct task *task);
@@ -74,7 +75,8 @@ struct task_options {
     struct scope *scope;
     struct record *record;
     bool may_wait;
-    const char *file; /* may be NULL */
+    const char *title; /* may be NULL, as may file */
+    const char *file;
     int line;
     void (*on_end)(struct task *task);
     void *owner;
