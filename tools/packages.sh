@@ -7,7 +7,7 @@ set -eu
 packages() {
   case $1 in
   build) echo gcc libc6-dev make pkg-config lua5.4 liblua5.4-dev libuv1-dev \
-    libc-ares-dev libcurl4-openssl-dev libseccomp-dev ca-certificates ;;
+    libc-ares-dev libcurl4-openssl-dev libseccomp-dev libsqlite3-dev ca-certificates ;;
   # nginx and openssl: real servers; iproute2: network namespaces.
   test) packages build && echo lua-busted lua-luv lua-cjson nginx-light openssl procps iproute2 ;;
   lint) packages build && echo clang clang-format clang-tidy cppcheck lua-check ;;
