@@ -15,7 +15,7 @@
 #include "vm/vm.h"
 
 struct script_outcome {
-    char text[512]; /* "returned: VALUE", "raised: MESSAGE", "killed: deadline" ... */
+    char text[8192]; /* "returned: VALUE", "raised: MESSAGE", "killed: deadline" ... */
     uint64_t took_ns;
     size_t memory_peak;
     bool ended;

@@ -99,6 +99,7 @@ static const luaL_Reg modules[] = {
     {"hospital.json", bind_json_open},
     {"hospital.core.tcp", bind_tcp_open},
     {"hospital.core.ping", bind_ping_open},
+    {"hospital.core.postgres", bind_postgres_open},
     {NULL, NULL},
 };
 
