@@ -1,6 +1,7 @@
 -- daemon.lua: what the servers have in common that specs start as they are
 -- packaged: each runs as an ordinary user in a directory of its own, ends with
 -- the spec however that ends, and begins as a copy of a template made once.
+local certificates = require "spec.support.certificates"
 local process = require "spec.support.process"
 local tree = require "spec.support.tree"
 local uv = require "luv"
@@ -12,13 +13,21 @@ local NOBODY = 65534
 local is_root = uv.getuid() == 0
 local running, directories = {}, {}
 
---- A port of loopback that nobody listens on; who wants it should be quick.
-function daemon.free_port()
+-- Nobody else takes it meanwhile: below the ports that the kernel gives to clients.
+local function try_port(port)
   local socket = uv.new_tcp()
-  assert(socket:bind("127.0.0.1", 0))
-  local port = socket:getsockname().port
+  local free = socket:bind("127.0.0.1", port) and socket:listen(1, function() end)
   socket:close()
-  return port
+  return free
+end
+
+--- A port of loopback that nobody listens on.
+function daemon.free_port()
+  for _ = 1, 100 do
+    local port = math.random(15000, 31999)
+    if try_port(port) then return port end
+  end
+  error("no free port on loopback")
 end
 
 --- The newest of the paths that a glob names, or an error that names the package.
@@ -40,6 +49,14 @@ end
 function daemon.directory()
   local path = assert(uv.fs_mkdtemp((os.getenv("TMPDIR") or "/tmp") .. "/hospital-server-XXXXXX"))
   directories[#directories + 1] = path
+  return daemon.own(path)
+end
+
+--- Certificates of spec/support/certificates.lua in dir/tls, whose path it returns.
+function daemon.certificates(dir)
+  local path = dir .. "/tls"
+  assert(uv.fs_mkdir(path, tonumber("700", 8)))
+  certificates.make(path)
   return daemon.own(path)
 end
 
@@ -65,9 +82,23 @@ end
 --- Starts a server (a list) in dir, its log in dir/log; what spec/support/process.lua returns.
 -- When the spec is gone it gets the signal, a name as of setpriv.
 function daemon.spawn(argv, dir, signal)
+  os.remove(dir .. "/log") -- nobody is to read the last one's
   local log = { "/bin/sh", "-c", 'exec "$@" >>log 2>&1', "sh" }
   local args = command(signal, table.move(argv, 1, #argv, #log + 1, log))
   return process.start("/usr/bin/setpriv", { args = strings(args), cwd = dir })
+end
+
+--- What the server in dir has logged since it was spawned.
+function daemon.log(dir)
+  local file = io.open(dir .. "/log", "rb")
+  local text = file and file:read("a") or ""
+  if file then file:close() end
+  return text
+end
+
+--- Text as a part of a URL.
+function daemon.encode(text)
+  return (tostring(text):gsub("[^%w%-._~]", function(c) return ("%%%02X"):format(c:byte()) end))
 end
 
 --- Turns the loop until condition() holds, looking every 2 ms; raises after so many seconds.

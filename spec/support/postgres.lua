@@ -5,7 +5,6 @@
 -- What the server lets in, unless options.hba has lines before: everybody over
 -- the socket; over TCP `postgres` without a password and all others by
 -- SCRAM; the superuser may replicate over the socket.
-local certificates = require "spec.support.certificates"
 local daemon = require "spec.support.daemon"
 local process = require "spec.support.process"
 local psql = require "spec.support.psql"
@@ -60,10 +59,7 @@ end
 
 -- The server presents the certificate of that name and lets clients present theirs.
 local function prepare_tls(self, name)
-  local dir = self.dir .. "/tls"
-  assert(uv.fs_mkdir(dir, tonumber("700", 8)))
-  certificates.make(dir)
-  daemon.own(dir)
+  local dir = daemon.certificates(self.dir)
   self.ca = dir .. "/ca.crt"
   self.tls = { ssl = "on", ssl_ca_file = self.ca, ssl_cert_file = ("%s/%s.crt"):format(dir, name),
     ssl_key_file = ("%s/%s.key"):format(dir, name) }
@@ -89,7 +85,6 @@ end
 -- @param wait nothing: until it accepts sessions; false: until it listens, and says that it is starting up;
 --   "recovery": until it is a standby that can be read, or, without hot_standby, refuses to be
 function cluster:start(wait)
-  os.remove(self.dir .. "/log")
   self.child = daemon.spawn({ psql.bin .. "/postgres", "-D", self.data }, self.dir, "QUIT")
   daemon.wait(function() return is_up(self, wait) end, 20, "PostgreSQL to start")
   return self
@@ -166,18 +161,9 @@ function cluster:thaw()
 end
 
 --- What the server has logged since it was started.
-function cluster:log()
-  local file = io.open(self.dir .. "/log", "rb")
-  local text = file and file:read("a") or ""
-  if file then file:close() end
-  return text
-end
+function cluster:log() return daemon.log(self.dir) end
 
 cluster.sql, cluster.rows, cluster.session = psql.sql, psql.rows, psql.session
-
-local function encode(text)
-  return (tostring(text):gsub("[^%w%-._~]", function(c) return ("%%%02X"):format(c:byte()) end))
-end
 
 --- The address of the server as hospital is told it.
 -- @param with user (postgres), password (false: none; else the one the user was made with), database (postgres),
@@ -187,15 +173,15 @@ function cluster:url(with)
   local user, params = with.user or "postgres", {}
   local password = with.password
   if password == nil then password = (self.options.users or {})[user] end
-  local authority = encode(user) .. (type(password) == "string" and ":" .. encode(password) or "") .. "@"
-  for name, value in pairs(with.params or {}) do params[#params + 1] = name .. "=" .. encode(value) end
+  local authority = daemon.encode(user) .. (type(password) == "string" and ":" .. daemon.encode(password) or "") .. "@"
+  for name, value in pairs(with.params or {}) do params[#params + 1] = name .. "=" .. daemon.encode(value) end
   if with.socket then
-    table.move({ "host=" .. encode(self.dir), "port=" .. self.port }, 1, 2, #params + 1, params)
+    table.move({ "host=" .. daemon.encode(self.dir), "port=" .. self.port }, 1, 2, #params + 1, params)
   else
     authority = ("%s%s:%s"):format(authority, with.host or "127.0.0.1", with.port or self.port)
   end
   table.sort(params)
-  return ("postgres://%s/%s%s"):format(authority, encode(with.database or "postgres"),
+  return ("postgres://%s/%s%s"):format(authority, daemon.encode(with.database or "postgres"),
     #params > 0 and "?" .. table.concat(params, "&") or "")
 end
 
