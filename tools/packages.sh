@@ -13,7 +13,7 @@ packages() {
   test) packages build && echo lua-busted lua-luv lua-cjson nginx-light openssl procps iproute2 \
     postgresql-15 mariadb-server-core mariadb-client-core libmariadb-dev ;;
   lint) packages build && echo clang clang-format clang-tidy cppcheck lua-check ;;
-  bench) packages build && echo python3 lua-busted ;;
+  bench) packages build && echo python3 lua-busted postgresql-15 ;;
   *) echo "usage: packages.sh build|test|lint|bench..." >&2 && return 4 ;;
   esac
 }
