@@ -116,15 +116,18 @@ static void on_ready(uv_poll_t *poll, int status, int events)
 
 static void start(struct client *c)
 {
-    static const char *const keywords[] = {"dbname", "gssencmode", "options", "client_encoding",
-                                           "application_name", NULL};
-    const char *values[] = {c->target, "disable",
+    static const char *const keywords[] = {"dbname",          "gssencmode",       "options",
+                                           "client_encoding", "application_name", NULL};
+    const char *values[] = {c->target,
+                            "disable",
                             "-c statement_timeout=10000 -c lock_timeout=2000 "
                             "-c idle_in_transaction_session_timeout=10000 "
                             "-c client_connection_check_interval=500 -c bytea_output=hex "
                             "-c extra_float_digits=1 -c TimeZone=UTC -c DateStyle=ISO "
                             "-c default_transaction_read_only=on",
-                            "UTF8", "barepq", NULL};
+                            "UTF8",
+                            "barepq",
+                            NULL};
     struct session *s = calloc(1, sizeof *s);
     if (!s)
         die("out of memory");

@@ -15,21 +15,13 @@ static const struct {
     const char *code;
     enum fault_kind kind;
 } kinds[] = {
-    {"28", FAULT_AUTHENTICATION},
-    {"3D000", FAULT_NO_DATABASE},
-    {"53300", FAULT_TOO_MANY},
-    {"57P03", FAULT_STARTING_UP},
-    {"57014", FAULT_KILLED}, /* cancelled; a time limit is told apart by the time it took */
-    {"57P", FAULT_KILLED},
-    {"25P03", FAULT_KILLED}, /* idle_in_transaction_session_timeout */
-    {"25006", FAULT_READ_ONLY},
-    {"55P03", FAULT_LOCK_TIMEOUT},
-    {"40001", FAULT_DEADLOCK},
-    {"40P01", FAULT_DEADLOCK},
-    {"23", FAULT_CONSTRAINT},
-    {"44000", FAULT_CONSTRAINT},
-    {"42601", FAULT_SYNTAX},
-    {"42P02", FAULT_SYNTAX}, /* there is no parameter $2 */
+    {"28", FAULT_AUTHENTICATION}, {"3D000", FAULT_NO_DATABASE},  {"53300", FAULT_TOO_MANY},
+    {"57P03", FAULT_STARTING_UP}, {"57014", FAULT_KILLED}, /* cancelled; a time limit is told apart
+                                                              by the time it took */
+    {"57P", FAULT_KILLED},        {"25P03", FAULT_KILLED}, /* idle_in_transaction_session_timeout */
+    {"25006", FAULT_READ_ONLY},   {"55P03", FAULT_LOCK_TIMEOUT}, {"40001", FAULT_DEADLOCK},
+    {"40P01", FAULT_DEADLOCK},    {"23", FAULT_CONSTRAINT},      {"44000", FAULT_CONSTRAINT},
+    {"42601", FAULT_SYNTAX},      {"42P02", FAULT_SYNTAX}, /* there is no parameter $2 */
     {"08P01", FAULT_SYNTAX}, /* of a statement: as many parameters as it has places */
 };
 
@@ -136,7 +128,7 @@ static enum fault_kind own_kind(const char *text, const char *phase)
         return FAULT_TLS;
     if (is_other_role(text))
         return has(text, "not in hot") || has(text, "not read-only") ? FAULT_QUERY
-                                                                    : FAULT_IN_RECOVERY;
+                                                                     : FAULT_IN_RECOVERY;
     if (has(text, "out of memory") || has(text, "could not create socket"))
         return FAULT_INTERNAL;
     return FAULT_PROTOCOL;
@@ -151,8 +143,7 @@ void pg_fault_of_login(struct pg_fault *fault, const char *text, const char *pha
     else
         tell_first_line(fault, own_kind(text, phase), text);
     fault->elsewhere = strcmp(phase, "connect") == 0 || is_other_role(text) ||
-                       fault->why.kind == FAULT_STARTING_UP ||
-                       fault->why.kind == FAULT_IN_RECOVERY;
+                       fault->why.kind == FAULT_STARTING_UP || fault->why.kind == FAULT_IN_RECOVERY;
 }
 
 /* Whatever stands in quotes may be a piece of a password. */

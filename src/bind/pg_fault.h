@@ -27,8 +27,7 @@ struct pg_context {
 };
 
 /* libpq's words about a login that failed (in PQERRORS_VERBOSE); phase is how far it came. */
-void pg_fault_of_login(struct pg_fault *fault, const char *text, const char *phase,
-                       bool encrypted);
+void pg_fault_of_login(struct pg_fault *fault, const char *text, const char *phase, bool encrypted);
 
 /* The same for a target that libpq cannot read: nothing of it is quoted. */
 void pg_fault_of_target(struct pg_fault *fault, const char *text);

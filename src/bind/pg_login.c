@@ -249,9 +249,10 @@ static void judge_read_only(struct pg_login *login, const char *setting)
     if (setting && strcmp(setting, "on") == 0)
         succeed(login);
     else
-        fail(login, FAULT_PROTOCOL,
-             "the session was to be read-only and is not: does a pooler stand in between that drops "
-             "start options? Name the server itself");
+        fail(
+            login, FAULT_PROTOCOL,
+            "the session was to be read-only and is not: does a pooler stand in between that drops "
+            "start options? Name the server itself");
 }
 
 /* The answer to SHOW default_transaction_read_only. */
@@ -448,9 +449,16 @@ static void set(struct settings *s, const char *keyword, const char *value)
 
 static void copy_settings(const struct pg_login *login, struct settings *s)
 {
-    static const char *const ours[] = {"host", "hostaddr", "port", "gssencmode", "options",
-                                       "application_name", "fallback_application_name",
-                                       "client_encoding", "connect_timeout", NULL};
+    static const char *const ours[] = {"host",
+                                       "hostaddr",
+                                       "port",
+                                       "gssencmode",
+                                       "options",
+                                       "application_name",
+                                       "fallback_application_name",
+                                       "client_encoding",
+                                       "connect_timeout",
+                                       NULL};
     for (const PQconninfoOption *o = login->target.settings; o && o->keyword; o++) {
         bool is_ours = false;
         for (const char *const *name = ours; *name; name++)
@@ -525,8 +533,7 @@ static void attempt(struct pg_login *login)
     login->pq->setNoticeReceiver(login->pg, ignore_notice, NULL);
     login->polled = login->pq->status(login->pg) == CONNECTION_BAD ? PGRES_POLLING_FAILED
                                                                    : PGRES_POLLING_WRITING;
-    snprintf(login->result.remote, sizeof login->result.remote, "%s",
-             address_text(login, address));
+    snprintf(login->result.remote, sizeof login->result.remote, "%s", address_text(login, address));
     after_poll(login);
 }
 
@@ -627,7 +634,7 @@ static void next_address(struct pg_login *login)
 /* Files that libpq opens because the target names them. */
 static bool allow_files(struct pg_login *login)
 {
-    static const char *const files[] = {"sslrootcert", "sslcert", "sslkey", "sslcrl",
+    static const char *const files[] = {"sslrootcert", "sslcert",  "sslkey", "sslcrl",
                                         "sslcrldir",   "passfile", NULL};
     char reason[POLICY_REASON_MAX], text[FAULT_MESSAGE_MAX];
     struct stat status;
@@ -651,7 +658,8 @@ static bool allow_files(struct pg_login *login)
     return true;
 }
 
-/* --- life -------------------------------------------------------------------------------------- */
+/* --- life --------------------------------------------------------------------------------------
+ */
 
 struct pg_login *pg_login_new(struct reactor *reactor, const struct pq *pq,
                               const struct pg_login_options *options, pg_login_done_fn *on_done,

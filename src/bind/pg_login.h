@@ -31,7 +31,7 @@ struct pg_login_options {
 };
 
 struct pg_login_result {
-    char label[200]; /* "app@db:5432/shop" */
+    char label[200];  /* "app@db:5432/shop" */
     char remote[108]; /* "10.0.0.1", or the path of a Unix socket */
     uint64_t dns_ns, connect_ns, tls_ns, login_ns, total_ns, queued_ns; /* total without queued */
 };
@@ -51,7 +51,6 @@ const struct pg_login_result *pg_login_result(const struct pg_login *login);
 PGconn *pg_login_take(struct pg_login *login); /* returns owned */
 
 /* The label of a target without connecting; false and *why when it cannot be read. */
-bool pg_login_label(const struct pq *pq, const char *target,
-                    char label[200], struct pg_fault *why);
+bool pg_login_label(const struct pq *pq, const char *target, char label[200], struct pg_fault *why);
 
 #endif

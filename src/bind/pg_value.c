@@ -17,10 +17,10 @@ enum pg_type pg_type_of(Oid oid, bool numbers)
     switch (oid) {
     case 16: return PG_BOOLEAN;
     case 17: return PG_BYTES;
-    case 20: /* int8 */
-    case 21: /* int2 */
-    case 23: /* int4 */
-    case 26: /* oid */
+    case 20:                    /* int8 */
+    case 21:                    /* int2 */
+    case 23:                    /* int4 */
+    case 26:                    /* oid */
     case 28: return PG_INTEGER; /* xid */
     case 700:
     case 701: return PG_FLOAT;
@@ -42,17 +42,17 @@ enum pg_type pg_type_of(Oid oid, bool numbers)
     case 3807: return PG_ARRAY + PG_JSON;
     case 1115:
     case 1185: return PG_ARRAY + PG_TIME_STAMP;
-    case 1002:                          /* "char" */
-    case 1003:                          /* name */
-    case 1009:                          /* text */
-    case 1014:                          /* char(n) */
-    case 1015:                          /* varchar */
-    case 1182:                          /* date */
-    case 1183:                          /* time */
-    case 1187:                          /* interval */
-    case 1270:                          /* timetz */
-    case 1041:                          /* inet */
-    case 651:                           /* cidr */
+    case 1002:                            /* "char" */
+    case 1003:                            /* name */
+    case 1009:                            /* text */
+    case 1014:                            /* char(n) */
+    case 1015:                            /* varchar */
+    case 1182:                            /* date */
+    case 1183:                            /* time */
+    case 1187:                            /* interval */
+    case 1270:                            /* timetz */
+    case 1041:                            /* inet */
+    case 651:                             /* cidr */
     case 2951: return PG_ARRAY + PG_TEXT; /* uuid */
     default: return PG_TEXT;
     }
@@ -299,15 +299,18 @@ static void check_parameter(lua_State *L, int argument, int number)
         const char *text = lua_tolstring(L, -1, &size);
         if (memchr(text, '\0', size))
             luaL_argerror(L, argument,
-                          lua_pushfstring(L, "parameter $%d holds a zero byte, which no text of "
-                                             "PostgreSQL's can: use db.bytes", number));
+                          lua_pushfstring(L,
+                                          "parameter $%d holds a zero byte, which no text of "
+                                          "PostgreSQL's can: use db.bytes",
+                                          number));
         return;
     }
     if (push_bytes_of(L, -1) != LUA_TSTRING)
         luaL_argerror(L, argument,
-                      lua_pushfstring(L, "parameter $%d is a %s: nil, a boolean, a number, a "
-                                         "string or db.bytes is needed", number,
-                                      luaL_typename(L, -2)));
+                      lua_pushfstring(L,
+                                      "parameter $%d is a %s: nil, a boolean, a number, a "
+                                      "string or db.bytes is needed",
+                                      number, luaL_typename(L, -2)));
     lua_pop(L, 1);
 }
 

@@ -115,7 +115,8 @@ static void on_silence(struct timer *timer)
 {
     char message[120];
     struct session *s = list_entry(timer, struct session, op.timeout);
-    snprintf(message, sizeof message, "no answer within %.4g s, nor did the server end it by itself",
+    snprintf(message, sizeof message,
+             "no answer within %.4g s, nor did the server end it by itself",
              (double)s->statement_timeout_ns / (double)NS_PER_S);
     break_off(s, FAULT_TIMEOUT, message);
 }
@@ -168,8 +169,7 @@ static void on_ready(void *owner, int status, int events)
         events |= LOOP_READ;
     if (events & LOOP_READ)
         read_more(s);
-    loop_watch_change(s->watch,
-                      s->op.done ? 0 : s->sent_all ? LOOP_READ : LOOP_READ | LOOP_WRITE);
+    loop_watch_change(s->watch, s->op.done ? 0 : s->sent_all ? LOOP_READ : LOOP_READ | LOOP_WRITE);
 }
 
 /* --- a statement, result by result -------------------------------------------------------- */
@@ -362,13 +362,15 @@ static bool count_row(struct session *s)
                  (long long)s->max_rows);
     else
         snprintf(message, sizeof message,
-                 "the result has more than %zu bytes: ask for less, or set max_bytes", s->max_bytes);
+                 "the result has more than %zu bytes: ask for less, or set max_bytes",
+                 s->max_bytes);
     fail_with(s, FAULT_LIMIT, message);
     ask_to_cancel(s);
     return false;
 }
 
-/* --- beginning ---------------------------------------------------------------------------------- */
+/* --- beginning ----------------------------------------------------------------------------------
+ */
 
 static struct session *check_session(lua_State *L)
 {
@@ -447,11 +449,13 @@ static enum taken drop_left(struct session *s)
     enum taken taken;
     if (s->stage != STAGE_LEFT)
         return TAKEN_END;
-    while ((taken = take(s)) == TAKEN_ROW) {}
+    while ((taken = take(s)) == TAKEN_ROW) {
+    }
     return taken;
 }
 
-/* --- run ----------------------------------------------------------------------------------------- */
+/* --- run -----------------------------------------------------------------------------------------
+ */
 
 /* Stack: the connection, the statement, its parameters, how, the rows, the columns. */
 
@@ -547,14 +551,16 @@ static int l_run(lua_State *L)
     return k_before_run(L, LUA_OK, 0);
 }
 
-/* --- control --------------------------------------------------------------------------------------- */
+/* --- control
+ * --------------------------------------------------------------------------------------- */
 
 static int k_control(lua_State *L, int status, lua_KContext context)
 {
     (void)status, (void)context;
     struct session *s = lua_touserdata(L, 1);
     enum taken taken;
-    while ((taken = take(s)) == TAKEN_ROW) {}
+    while ((taken = take(s)) == TAKEN_ROW) {
+    }
     if (taken == TAKEN_WAIT)
         return wait(L, s, k_control);
     if (s->failed)
@@ -585,7 +591,8 @@ static int l_control(lua_State *L)
     return k_before_control(L, LUA_OK, 0);
 }
 
-/* --- row by row -------------------------------------------------------------------------------------- */
+/* --- row by row
+ * -------------------------------------------------------------------------------------- */
 
 /* Holds the next row, if there is one. */
 static enum taken take_held(lua_State *L, struct session *s)
@@ -673,7 +680,8 @@ static int l_stop(lua_State *L)
     return 0;
 }
 
-/* --- what is known, closing ------------------------------------------------------------------------------ */
+/* --- what is known, closing
+ * ------------------------------------------------------------------------------ */
 
 static int l_state(lua_State *L)
 {
@@ -749,7 +757,8 @@ static int l_close(lua_State *L)
     return 0;
 }
 
-/* --- connecting --------------------------------------------------------------------------------------------- */
+/* --- connecting
+ * --------------------------------------------------------------------------------------------- */
 
 struct connect {
     struct op op;
@@ -793,9 +802,9 @@ static int push_connect_fault(lua_State *L, const struct connect *c)
 static void push_session(lua_State *L, const struct connect *c)
 {
     static const luaL_Reg methods[] = {
-        {"run", l_run},   {"control", l_control}, {"start", l_start}, {"next", l_next},
-        {"stop", l_stop}, {"state", l_state},     {"info", l_info},   {"close", l_close},
-        {NULL, NULL},
+        {"run", l_run},   {"control", l_control}, {"start", l_start},
+        {"next", l_next}, {"stop", l_stop},       {"state", l_state},
+        {"info", l_info}, {"close", l_close},     {NULL, NULL},
     };
     struct session *s = op_new_object(L, sizeof *s, &session_class, methods);
     op_complete(&s->op, NULL); /* idle */

@@ -15,7 +15,8 @@
 
 enum { TURNS = 4, CANCELS_MAX = 16 };
 static const uint64_t turn_ns = 250 * NS_PER_MS;
-static const uint64_t cancel_ns = 1 * NS_PER_S; /* to wait for on_done; the thread may stay longer */
+static const uint64_t cancel_ns =
+    1 * NS_PER_S; /* to wait for on_done; the thread may stay longer */
 
 struct pq_service {
     struct pq api; /* first: pq_load hands it out */
@@ -95,10 +96,10 @@ struct outbox {
 };
 
 struct pq_cancel {
-    struct list link;       /* of the service's cancels; the loop's alone */
-    struct list done;       /* in the outbox */
-    struct timer patience;  /* then on_done comes though the thread goes on */
-    struct outbox *outbox;  /* one share of it */
+    struct list link;      /* of the service's cancels; the loop's alone */
+    struct list done;      /* in the outbox */
+    struct timer patience; /* then on_done comes though the thread goes on */
+    struct outbox *outbox; /* one share of it */
     struct reactor *reactor;
     __typeof__(PQcancel) *send; /* copies: the table of functions may be gone */
     __typeof__(PQfreeCancel) *drop;
@@ -137,7 +138,8 @@ static void *request_cancel(void *context)
     } else {
         uint64_t one = 1;
         list_append(&outbox->done, &cancel->done);
-        while (write(outbox->event, &one, sizeof one) < 0) {}
+        while (write(outbox->event, &one, sizeof one) < 0) {
+        }
     }
     outbox_leave(outbox);
     return NULL;
@@ -266,8 +268,8 @@ static bool open_outbox(struct pq_service *service, struct fault *why)
     outbox->event = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     service->outbox = outbox;
     if (outbox->event >= 0)
-        service->watch = loop_watch(&service->reactor->loop, outbox->event, LOOP_READ,
-                                    on_some_ended, service);
+        service->watch =
+            loop_watch(&service->reactor->loop, outbox->event, LOOP_READ, on_some_ended, service);
     if (service->watch)
         return true;
     pthread_mutex_lock(&outbox->mutex);
