@@ -12,6 +12,7 @@ fakehost.surface = {
   skip = "control", warn = "control", log = "control", print = "control", metric = "control",
   sleep = "control", now = "control", eventually = "control", parallel = "control", env = "env",
   assert = "assert", assert_version = "versions", expect_version = "versions",
+  db = "db", rolled_back = "db",
 }
 for _, name in ipairs { "equal", "not_equal", "is", "is_not", "true", "false", "nil", "not_nil", "in",
   "not_in", "type", "not_type", "error", "almost_equal", "not_almost_equal", "greater",
@@ -33,12 +34,13 @@ local FAILURE = { __tostring = function(f) return f.message end }
 local SKIP = { __tostring = function(s) return s.reason end }
 
 -- A new state: its own modules, records and clock.
--- Fields: records (list -> values), assertions, clock, slept, loading, environment
+-- Fields: records (list -> values), assertions, clock, slept, loading, environment, remaining, title,
+-- scope, imported (module -> what stands in for it)
 function fakehost.new(path)
   local self = {
     records = { failure = {}, warning = {}, metric = {}, output = {}, probe = {} },
     assertions = 0, clock = 100.0, slept = {}, loading = true, environment = {}, imported = {},
-    path = path or "shop.lua",
+    path = path or "shop.lua", remaining = 10.0, title = "orders can be counted", scope = 1,
   }
   local host = {}
 
@@ -102,6 +104,9 @@ function fakehost.new(path)
     return table.unpack(results)
   end
   function host.env(name) return self.environment[name] end
+  function host.remaining() return self.remaining end
+  function host.title() return self.title end
+  function host.scope() return self.scope end
   function host.loading() return self.loading end
   self.host = host
 
