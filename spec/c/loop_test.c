@@ -20,7 +20,8 @@ static bool loses_the_processor;
 
 static void spin_until(uint64_t at_ns)
 {
-    while (clock_now_ns() < at_ns) {}
+    while (clock_now_ns() < at_ns) {
+    }
 }
 
 /* Stands before libuv's: the timer is due before the loop can poll. */
