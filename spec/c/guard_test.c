@@ -22,10 +22,8 @@ static struct script_outcome out;
 
 static const char *run(const char *text, unsigned deadline_ms)
 {
-    char whole[2048];
-    snprintf(whole, sizeof whole, PRELUDE "%s", text);
     record_clear(&record);
-    script_run_private(&reactor, whole, deadline_ms, 8 * MB, &out);
+    script_run_after(&reactor, PRELUDE, text, deadline_ms, 8 * MB, &out);
     CHECK(reactor.ops == 0 && reactor.tasks == 0);
     return out.text;
 }
@@ -227,10 +225,8 @@ TEST(who_holds_the_worker_is_stuck)
 
 int main(void)
 {
-    if (!reactor_open(&reactor) || !guard_open())
+    if (!script_open(&reactor, &record))
         return 1;
-    record_init(&record);
-    script_record = &record;
     RUN(a_kill_inside_pcall_goes_on_there);
     RUN(a_kill_inside_load_goes_on_there);
     RUN(handlers_of_a_deaf_coroutine_do_not_run);
@@ -243,8 +239,6 @@ int main(void)
     RUN(an_overflow_of_the_c_stack_at_the_limit_of_memory);
     RUN(a_second_overflow_of_the_stack_at_the_limit_of_memory);
     RUN(who_holds_the_worker_is_stuck);
-    guard_close();
-    record_fini(&record);
-    reactor_close(&reactor);
+    script_close(&reactor);
     return test_report();
 }
