@@ -36,7 +36,8 @@ struct pg_login {
     union dns_address addresses[DNS_ADDRESSES_MAX];
     struct dns_query query;
     struct timer deadline, share; /* share: what one address may have while others are left */
-    struct pq_turn turn;
+    struct pg_turn server_turn;   /* from before it connects until the session ends */
+    struct pg_turn login_turn;    /* from the startup packet until it is logged in */
     struct work poll;
     PostgresPollingStatusType polled;
     PGconn *pg; /* the thread's while poll is under way */
@@ -56,6 +57,7 @@ struct pg_login {
 
 static void next_address(struct pg_login *login);
 static void attempt(struct pg_login *login);
+static void open_attempt(struct pg_login *login);
 static void advance(struct pg_login *login);
 
 /* --- phases and how it ends ---------------------------------------------------------- */
@@ -86,7 +88,8 @@ static void drop_attempt(struct pg_login *login)
 {
     unwatch(login);
     loop_timer_disarm(&login->reactor->loop, &login->share);
-    pq_turn_leave(&login->turn);
+    pg_turn_leave(&login->login_turn);
+    pg_turn_leave(&login->server_turn);
     if (work_is_under_way(&login->poll))
         return; /* on_polled does it */
     login->pq->finish(login->pg);
@@ -105,7 +108,7 @@ static void finish(struct pg_login *login, const struct pg_fault *why)
     loop_timer_disarm(&login->reactor->loop, &login->share);
     dns_cancel(login->reactor, &login->query);
     unwatch(login);
-    pq_turn_leave(&login->turn);
+    pg_turn_leave(&login->login_turn);
     if (why)
         drop_attempt(login);
     else if (!login->pq->sslInUse(login->pg)) { /* it was only asked */
@@ -384,30 +387,42 @@ static bool is_dear(const struct pg_login *login, ConnStatusType status)
            (status == CONNECTION_AWAITING_RESPONSE && login->awaited > 1);
 }
 
-static void on_turn(struct pq_turn *turn)
+/* The time that it waits for its turn is nobody's fault. */
+static void begin_queuing(struct pg_login *login)
 {
-    struct pg_login *login = list_entry(turn, struct pg_login, turn);
-    if (login->queued_since_ns) {
-        uint64_t waited_ns = clock_now_ns() - login->queued_since_ns;
-        login->queued_since_ns = 0;
-        login->result.queued_ns += waited_ns;
-        login->phase_ns += waited_ns;
-        loop_timer_arm(&login->reactor->loop, &login->deadline,
-                       login->began_ns + login->result.queued_ns + login->options.timeout_ns);
-        advance(login);
-    }
-}
-
-/* False while the turn is waited for; that time is nobody's fault. */
-static bool has_turn(struct pg_login *login)
-{
-    if (login->turn.reactor) /* was asked for, and came: it may be over again */
-        return true;
-    pq_turn_ask(login->reactor, &login->turn);
-    if (login->turn.taken)
-        return true;
     login->queued_since_ns = clock_now_ns();
     loop_timer_disarm(&login->reactor->loop, &login->deadline);
+}
+
+static void end_queuing(struct pg_login *login)
+{
+    uint64_t waited_ns = clock_now_ns() - login->queued_since_ns;
+    login->result.queued_ns += waited_ns;
+    login->phase_ns += waited_ns;
+    loop_timer_arm(&login->reactor->loop, &login->deadline,
+                   login->began_ns + login->result.queued_ns + login->options.timeout_ns);
+}
+
+static void on_login_turn(struct pg_turn *turn)
+{
+    struct pg_login *login = list_entry(turn, struct pg_login, login_turn);
+    end_queuing(login);
+    advance(login);
+}
+
+static void on_server_turn(struct pg_turn *turn)
+{
+    struct pg_login *login = list_entry(turn, struct pg_login, server_turn);
+    end_queuing(login);
+    open_attempt(login);
+}
+
+/* Asked once an attempt: it may be over before it is logged in. */
+static bool has_login_turn(struct pg_login *login)
+{
+    if (login->login_turn.lines || pg_turn_ask(pq_lines(login->reactor), &login->login_turn, ""))
+        return true;
+    begin_queuing(login);
     return false;
 }
 
@@ -417,7 +432,7 @@ static void advance(struct pg_login *login)
     if (status == CONNECTION_MADE) {
         loop_timer_disarm(&login->reactor->loop, &login->share);
         login->awaited = 0;
-        if (!has_turn(login))
+        if (!has_login_turn(login))
             return;
     }
     login->awaited += status == CONNECTION_AWAITING_RESPONSE;
@@ -503,14 +518,24 @@ static void arm_share(struct pg_login *login)
 
 static void attempt(struct pg_login *login)
 {
+    char address[64], name[128];
+    snprintf(name, sizeof name, "%s:%u", address_text(login, address), host_of(login)->port);
+    login->login_turn = (struct pg_turn){.on_turn = on_login_turn};
+    login->server_turn = (struct pg_turn){.on_turn = on_server_turn};
+    login->awaited = 0;
+    enter_phase(login, "connect");
+    if (pg_turn_ask(pq_lines(login->reactor), &login->server_turn, name))
+        open_attempt(login);
+    else
+        begin_queuing(login);
+}
+
+static void open_attempt(struct pg_login *login)
+{
     char address[64], port[8];
     const struct pg_host *host = host_of(login);
     struct settings s = {.count = 0};
     struct buffer options = {0};
-    enter_phase(login, "connect");
-    memset(&login->turn, 0, sizeof login->turn);
-    login->turn.on_turn = on_turn;
-    login->awaited = 0;
     copy_settings(login, &s);
     write_options(login, &options);
     snprintf(port, sizeof port, "%u", host->port);
@@ -715,8 +740,9 @@ const struct pg_login_result *pg_login_result(const struct pg_login *login)
     return &login->result;
 }
 
-PGconn *pg_login_take(struct pg_login *login)
+PGconn *pg_login_take(struct pg_login *login, struct pg_turn *turn)
 {
+    pg_turn_move(&login->server_turn, turn);
     PGconn *pg = login->pg;
     login->pg = NULL;
     return pg;

@@ -4,7 +4,7 @@
  * A target is what libpq reads: a URI, keywords, a service, the PG variables of the environment.
  * Its names are resolved by us (bind/dns.h), its addresses and files asked of the policy, and
  * tried one after the other.  What a login costs processor time for (TLS, SCRAM) happens on
- * threads; few logins of a process are under way at once (bind/pq.h).
+ * threads; few logins are under way at once (bind/pg_turn.h).
  *
  * Every session is bounded by the server too: statement_timeout, lock_timeout,
  * idle_in_transaction_session_timeout, client_connection_check_interval; its texts are UTF-8,
@@ -18,6 +18,7 @@
 #include <stdint.h>
 
 #include "bind/pg_fault.h"
+#include "bind/pg_turn.h"
 #include "bind/pq.h"
 
 struct reactor;
@@ -25,7 +26,7 @@ struct pg_login;
 
 struct pg_login_options {
     const char *target, *application_name; /* copied */
-    uint64_t timeout_ns;                   /* for all of it, but not for waiting for a turn */
+    uint64_t timeout_ns;                   /* for all of it, but not for waiting for turns */
     uint64_t statement_timeout_ns, lock_timeout_ns, idle_timeout_ns;
     bool write;
 };
@@ -48,7 +49,8 @@ void pg_login_start(struct pg_login *login);
 void pg_login_free(struct pg_login *login); /* NULL is harmless */
 
 const struct pg_login_result *pg_login_result(const struct pg_login *login);
-PGconn *pg_login_take(struct pg_login *login); /* returns owned */
+/* Returns owned; what is left of its turn goes into turn. */
+PGconn *pg_login_take(struct pg_login *login, struct pg_turn *turn);
 
 /* The label of a target without connecting; false and *why when it cannot be read. */
 bool pg_login_label(const struct pq *pq, const char *target, char label[200], struct pg_fault *why);

@@ -44,6 +44,7 @@ struct session {
     PGconn *pg;    /* owned; NULL: closed */
     struct watch *watch;
     struct pq_cancel *cancel; /* NULL unless one is under way */
+    struct pg_turn turn;      /* with its server */
     struct pg_login_result login;
     bool read_only, numbers;
     uint64_t statement_timeout_ns;
@@ -89,6 +90,7 @@ static void disconnect(struct session *s)
     forget_statement(s);
     s->pq->finish(s->pg);
     s->pg = NULL;
+    pg_turn_leave(&s->turn);
     s->stage = STAGE_IDLE;
     vm_uncharge(s->vm, SESSION_COST);
 }
@@ -818,7 +820,7 @@ static void push_session(lua_State *L, const struct connect *c)
     s->numbers = c->numbers;
     s->statement_timeout_ns = c->options.statement_timeout_ns;
     s->max_bytes = 8 << 20;
-    s->pg = pg_login_take(c->login);
+    s->pg = pg_login_take(c->login, &s->turn);
     s->watch = loop_watch(&s->op.reactor->loop, s->pq->socket(s->pg), 0, on_ready, s);
     if (!s->watch)
         luaL_error(L, "the connection cannot be watched");

@@ -11,18 +11,17 @@
 #include "base/buffer.h"
 #include "base/clock.h"
 #include "bind/library.h"
+#include "bind/pg_turn.h"
 #include "loop/reactor.h"
 
-enum { TURNS = 4, CANCELS_MAX = 16 };
-static const uint64_t turn_ns = 250 * NS_PER_MS;
+enum { CANCELS_MAX = 16 };
 static const uint64_t cancel_ns =
     1 * NS_PER_S; /* to wait for on_done; the thread may stay longer */
 
 struct pq_service {
     struct pq api; /* first: pq_load hands it out */
     struct reactor *reactor;
-    struct list waiting; /* turns */
-    unsigned taken;
+    struct pg_lines lines;
     struct list cancels; /* that somebody may still be told of */
     struct outbox *outbox;
     struct watch *watch;
@@ -31,56 +30,6 @@ struct pq_service {
 static struct pq_service *service_of(struct reactor *reactor)
 {
     return reactor->services[SERVICE_POSTGRES].self;
-}
-
-/* --- turns ---------------------------------------------------------------- */
-
-static void free_turn(struct pq_turn *turn)
-{
-    struct pq_service *service = service_of(turn->reactor);
-    if (!turn->taken)
-        return;
-    turn->taken = false;
-    loop_timer_disarm(&turn->reactor->loop, &turn->over);
-    service->taken--;
-    struct list *link = list_shift(&service->waiting);
-    if (!link)
-        return;
-    struct pq_turn *next = list_entry(link, struct pq_turn, link);
-    struct reactor *reactor = turn->reactor;
-    next->taken = true;
-    service->taken++;
-    loop_timer_arm(&reactor->loop, &next->over, clock_now_ns() + turn_ns);
-    next->on_turn(next);
-}
-
-static void on_turn_over(struct timer *timer)
-{
-    free_turn(list_entry(timer, struct pq_turn, over));
-}
-
-void pq_turn_ask(struct reactor *reactor, struct pq_turn *turn)
-{
-    struct pq_service *service = service_of(reactor);
-    turn->reactor = reactor;
-    turn->over.on_due = on_turn_over;
-    list_init(&turn->link);
-    if (service->taken >= TURNS) {
-        list_append(&service->waiting, &turn->link);
-        return;
-    }
-    turn->taken = true;
-    service->taken++;
-    loop_timer_arm(&reactor->loop, &turn->over, clock_now_ns() + turn_ns);
-    turn->on_turn(turn);
-}
-
-void pq_turn_leave(struct pq_turn *turn)
-{
-    if (!turn->reactor)
-        return;
-    list_remove(&turn->link);
-    free_turn(turn);
 }
 
 /* --- cancelling ------------------------------------------------------------ */
@@ -234,6 +183,11 @@ void pq_cancel_forget(struct pq_cancel *cancel)
         cancel->on_done = NULL;
 }
 
+struct pg_lines *pq_lines(struct reactor *reactor)
+{
+    return &service_of(reactor)->lines;
+}
+
 /* --- the service ------------------------------------------------------------ */
 
 static void close_cancels(struct pq_service *service)
@@ -288,7 +242,7 @@ const struct pq *pq_load(struct reactor *reactor, struct fault *why)
         return &service->api;
     service = memory_new(sizeof *service);
     service->reactor = reactor;
-    list_init(&service->waiting);
+    pg_lines_init(&service->lines, &reactor->loop);
     list_init(&service->cancels);
     if (!library_load("libpq.so.5", "libpq5", functions, sizeof functions / sizeof functions[0],
                       &service->api, why) ||

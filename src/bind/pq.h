@@ -1,5 +1,5 @@
 /* pq.h - libpq, opened when the first check asks for PostgreSQL, and what all connections of a
- * process share: turns for logging in, and requests to cancel.
+ * process share: the lines for logging in, and requests to cancel.
  *
  * libpq does much of its work inside calls that must not block us (libpq 15, chapter 34):
  * names are looked up by us, a login's dear steps run on threads (pg_login.h), requests to
@@ -11,11 +11,10 @@
 #include <stdbool.h>
 
 #include "base/fault.h"
-#include "base/list.h"
-#include "loop/timer.h"
 
-struct reactor;
+struct pg_lines;
 struct pq_cancel;
+struct reactor;
 
 /* clang-format off */
 #define PQ_FUNCTIONS(X) \
@@ -39,21 +38,8 @@ struct pq {
 /* The library, loaded if need be; NULL and *why when it cannot be. */
 const struct pq *pq_load(struct reactor *reactor, struct fault *why);
 
-/* --- turns ---
- *
- * Few logins at once: each costs a server a process and milliseconds of processor time.  A
- * turn is over when it is given back, or after a while: a server that does not answer must
- * not keep the others waiting. */
-struct pq_turn {
-    struct list link;
-    struct timer over;
-    struct reactor *reactor;
-    bool taken;
-    void (*on_turn)(struct pq_turn *turn); /* may be called from inside pq_turn_ask */
-};
-
-void pq_turn_ask(struct reactor *reactor, struct pq_turn *turn); /* zeroed but for on_turn */
-void pq_turn_leave(struct pq_turn *turn);                        /* in whatever state; idempotent */
+/* Whoever logs in, see bind/pg_turn.h.  The library must have been loaded. */
+struct pg_lines *pq_lines(struct reactor *reactor);
 
 /* --- cancelling ---
  *
