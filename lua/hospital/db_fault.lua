@@ -90,4 +90,10 @@ function db_fault.own(place, kind, text, ...)
     message = format("%s %s: " .. text, place.kind, place.name, ...) }
 end
 
+-- A demand of an assertion's that does not hold: nil and a failure.
+function db_fault.demand(place, text, expected, actual, diff)
+  return nil, { kind = "assertion", target = place.name, message = format("%s %s: %s", place.kind, place.name, text),
+    expected = expected, actual = actual, diff = diff }
+end
+
 return db_fault
