@@ -73,14 +73,6 @@ static const char *run(const char *text)
     return run_in(text, 20000, MEMORY);
 }
 
-static bool has(const char *text, const char *part)
-{
-    if (strstr(text, part))
-        return true;
-    printf("    in \"%s\" there is no \"%s\"\n", text, part);
-    return false;
-}
-
 static const char *path_of(const char *name)
 {
     static char path[4][128];

@@ -82,8 +82,6 @@ static const struct {
     {"assert_http_response", "hospital.http"},
     {"expect_http_response", "hospital.http"},
     {"json", "hospital.json"},
-    {"db", "hospital.db"},
-    {"rolled_back", "hospital.db"},
     {"tcp", "hospital.tcp"},
     {"assert_tcp", "hospital.tcp"},
     {"expect_tcp", "hospital.tcp"},
