@@ -143,7 +143,7 @@ bool plan_file_loaded(struct plan *plan, struct plan_file *file, struct catalogu
     plan->loading--;
     select_all(plan, file);
     demand_ids(plan, file);
-    bool linked = requires_link(plan, file) || file->links;
+    bool linked = requires_link(plan, file); /* no circle without */
     requires_resolve(plan, file);
     if (linked)
         cycle_refuse_all(plan, file);
