@@ -79,7 +79,7 @@ function db_fault.statement(place, sql, fault, seconds)
   if type(fault.position) == "number" then add(excerpt(sql, fault.position)) else add("  in: " .. brief(sql, 160)) end
   add(said("detail", fault.detail))
   add(said("hint", fault.hint))
-  if fault.code then add("SQLSTATE " .. tostring(fault.code)) end
+  if fault.code then add((#tostring(fault.code) == 5 and "SQLSTATE " or "code ") .. tostring(fault.code)) end
   fault.message, fault.target = concat(lines, "\n"), place.name
   return fault
 end

@@ -11,6 +11,7 @@ end
 
 local function read(s, what, value)
   local kind, dialect = type(value), s.dialect
+  if value ~= value and not dialect.arrays then misuse("%s: %s has no NaN", what, dialect.title) end
   if value == nil or value == null or kind == "boolean" or kind == "number" then return value end
   if kind == "string" then
     if dialect.arrays and find(value, "\0", 1, true) then
