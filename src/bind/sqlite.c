@@ -99,10 +99,9 @@ static void settle_with(struct conn *c, enum fault_kind kind, const char *what, 
     settle(c);
 }
 
-static void settle_locked(struct conn *c)
+static void settle_locked(struct conn *c, uint64_t ns)
 {
-    settle_with(c, FAULT_LOCK_TIMEOUT, "the database is locked, and was not free",
-                clock_now_ns() - c->locked_ns, "");
+    settle_with(c, FAULT_LOCK_TIMEOUT, "the database is locked, and was not free", ns, "");
 }
 
 static void settle_late(struct conn *c)
@@ -142,7 +141,7 @@ static void on_session_done(void *owner)
     else if (!c->problem.again)
         settle(c);
     else if (!wait_for_lock(c))
-        settle_locked(c);
+        settle_locked(c, c->lock_timeout_ns);
 }
 
 /* --- the time of a call ----------------------------------------------------- */
@@ -150,7 +149,7 @@ static void on_session_done(void *owner)
 static void give_up_connecting(struct conn *c)
 {
     if (c->problem.again)
-        settle_locked(c);
+        settle_locked(c, c->timeout_ns);
     else
         settle_with(c, FAULT_TIMEOUT, "not opened", c->timeout_ns, "");
 }
@@ -277,7 +276,8 @@ static void write_label(char label[SQLITE_LABEL_MAX], const char *target)
     if (size < SQLITE_LABEL_MAX - HEAD)
         snprintf(label, SQLITE_LABEL_MAX, "sqlite %s", target);
     else
-        snprintf(label, SQLITE_LABEL_MAX, "sqlite ...%s", target + size - (SQLITE_LABEL_MAX - HEAD));
+        snprintf(label, SQLITE_LABEL_MAX, "sqlite ...%s",
+                 target + size - (SQLITE_LABEL_MAX - HEAD));
 }
 
 static int k_connect(lua_State *L, int status, lua_KContext context)
@@ -585,7 +585,7 @@ static const char *push_value(lua_State *L, const char *at)
     int64_t integer;
     double real;
     uint64_t size;
-    switch ((enum sqlite_tag)*at++) {
+    switch ((enum sqlite_tag) * at++) {
     case SQLITE_TAG_INTEGER:
         memcpy(&integer, at, sizeof integer);
         lua_pushinteger(L, integer);
@@ -833,11 +833,11 @@ static int l_control(lua_State *L)
 static int l_state(lua_State *L)
 {
     const struct conn *c = op_check(L, 1, &conn_class);
-    lua_pushstring(L, !c->op.open || !c->session     ? "closed"
-                      : !c->op.done || c->streaming  ? "busy"
-                      : c->session->lost             ? "failed"
-                      : c->session->in_transaction   ? "transaction"
-                                                     : "idle");
+    lua_pushstring(L, !c->op.open || !c->session    ? "closed"
+                      : !c->op.done || c->streaming ? "busy"
+                      : c->session->lost            ? "failed"
+                      : c->session->in_transaction  ? "transaction"
+                                                    : "idle");
     return 1;
 }
 
@@ -873,8 +873,9 @@ static int l_close(lua_State *L)
 }
 
 static const luaL_Reg methods[] = {
-    {"run", l_run},     {"start", l_start}, {"next", l_next}, {"stop", l_stop}, {"control", l_control},
-    {"state", l_state}, {"info", l_info},   {"close", l_close}, {NULL, NULL},
+    {"run", l_run},   {"start", l_start},     {"next", l_next},
+    {"stop", l_stop}, {"control", l_control}, {"state", l_state},
+    {"info", l_info}, {"close", l_close},     {NULL, NULL},
 };
 
 int bind_sqlite_open(lua_State *L)
