@@ -99,10 +99,9 @@ static void settle_with(struct conn *c, enum fault_kind kind, const char *what, 
     settle(c);
 }
 
-static void settle_locked(struct conn *c)
+static void settle_locked(struct conn *c, uint64_t ns)
 {
-    settle_with(c, FAULT_LOCK_TIMEOUT, "the database is locked, and was not free",
-                clock_now_ns() - c->locked_ns, "");
+    settle_with(c, FAULT_LOCK_TIMEOUT, "the database is locked, and was not free", ns, "");
 }
 
 static void settle_late(struct conn *c)
@@ -142,7 +141,7 @@ static void on_session_done(void *owner)
     else if (!c->problem.again)
         settle(c);
     else if (!wait_for_lock(c))
-        settle_locked(c);
+        settle_locked(c, c->lock_timeout_ns);
 }
 
 /* --- the time of a call ----------------------------------------------------- */
@@ -150,7 +149,7 @@ static void on_session_done(void *owner)
 static void give_up_connecting(struct conn *c)
 {
     if (c->problem.again)
-        settle_locked(c);
+        settle_locked(c, c->timeout_ns);
     else
         settle_with(c, FAULT_TIMEOUT, "not opened", c->timeout_ns, "");
 }
@@ -272,13 +271,12 @@ static bool is_target(const char *target, size_t size)
 /* The end of a long path tells more than its beginning. */
 static void write_label(char label[SQLITE_LABEL_MAX], const char *target)
 {
-    enum { HEAD = sizeof "sqlite ..." };
+    enum { HEAD = sizeof "..." };
     size_t size = strlen(target);
-    if (size < SQLITE_LABEL_MAX - HEAD)
-        snprintf(label, SQLITE_LABEL_MAX, "sqlite %s", target);
+    if (size < SQLITE_LABEL_MAX)
+        snprintf(label, SQLITE_LABEL_MAX, "%s", target);
     else
-        snprintf(label, SQLITE_LABEL_MAX, "sqlite ...%s",
-                 target + size - (SQLITE_LABEL_MAX - HEAD));
+        snprintf(label, SQLITE_LABEL_MAX, "...%s", target + size - (SQLITE_LABEL_MAX - HEAD));
 }
 
 static int k_connect(lua_State *L, int status, lua_KContext context)
@@ -340,15 +338,18 @@ static int l_connect(lua_State *L)
     return await(L, c, 0, k_connect);
 }
 
-/* label(target) -> "sqlite /var/lib/shop.db"; nil and a message when it is none. */
+/* label(target) -> "/var/lib/shop.db"; nil and a fault when it is none. */
 static int l_label(lua_State *L)
 {
     size_t size;
     char label[SQLITE_LABEL_MAX];
     const char *target = luaL_checklstring(L, 1, &size);
     if (!is_target(target, size)) {
+        struct fault why;
+        fault_set(&why, FAULT_SYNTAX,
+                  "the path of a file, or :memory:, expected after \"sqlite:\"");
         lua_pushnil(L);
-        lua_pushliteral(L, "the path of a file, or :memory:, expected after \"sqlite:\"");
+        field_push_fault(L, &why, "target");
         return 2;
     }
     write_label(label, target);
@@ -856,7 +857,7 @@ static int l_info(lua_State *L)
         lua_pushinteger(L, api->libversion_number());
         lua_setfield(L, -2, "version_number");
     }
-    set_text(L, "database", c->label + strlen("sqlite "));
+    set_text(L, "database", c->label);
     lua_pushboolean(L, 0);
     lua_setfield(L, -2, "tls");
     lua_createtable(L, 0, 2);

@@ -11,6 +11,8 @@
 bool sqlite_fail(struct sqlite_session *s, int code, const char *sql)
 {
     sqlite_problem_set(&s->problem, s->api, s->db, code, sql);
+    if (!s->write && (code & 0xff) == SQLITE_CANTOPEN)
+        s->problem.hint = NULL;          /* it is about writing */
     if (s->refused.kind != FAULT_NONE) { /* SQLite has several codes and words for it */
         s->problem.fault = s->refused;
         s->problem.code = s->refused.kind == FAULT_READ_ONLY ? SQLITE_READONLY : SQLITE_AUTH;
