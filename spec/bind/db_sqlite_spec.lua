@@ -48,6 +48,8 @@ local function misused(path, text, wanted)
 end
 
 describe("a connection to SQLite", function()
+  after_each(tree.clean)
+
   it("reads, and does not write unless it was asked to", function()
     local path = shop()
     assert.equal("returned: 2 a NULL", run(path, [[
@@ -106,6 +108,7 @@ end)
 describe("assertions", function()
   local path
   before_each(function() path = shop() end)
+  after_each(tree.clean)
 
   it("share a connection in one attempt, but not in parallel", function()
     assert.equal("returned: held", run(path, [[
@@ -177,6 +180,8 @@ describe("assertions", function()
 end)
 
 describe("assert_migrated", function()
+  after_each(tree.clean)
+
   local function migrated(sql, options, wanted)
     local path = shop(sql)
     local text = ("A.assert_migrated(DB%s)"):format(options and ", " .. options or "")
