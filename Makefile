@@ -11,7 +11,7 @@ OPTIMIZE  ?= -O2
 SANITIZE  ?=
 WERROR    ?=
 
-PKGS      := lua5.4 libuv libcares libcurl
+PKGS      := lua5.4 libuv libcares libcurl libpq
 # Lua is linked statically: the sandbox is made for exactly the
 # version it was tested with, and starting is faster.  What parses the network's
 # data (libcurl, c-ares) stays shared, for Debian's security updates.

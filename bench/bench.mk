@@ -1,6 +1,6 @@
 # bench.mk: what `make bench` needs besides the engine.
 
-BENCH_PROGRAMS := $(BUILD)/bench/slowserver $(BUILD)/bench/baseline
+BENCH_PROGRAMS := $(BUILD)/bench/slowserver $(BUILD)/bench/baseline $(BUILD)/bench/barepq
 # Choose scenarios and options: make bench BENCH="get cold --runs 9"
 BENCH ?=
 
@@ -15,6 +15,12 @@ $(BUILD)/bench/baseline: bench/baseline.c
 	$(call say,CC,$@)
 	$(Q)$(CC) -std=gnu11 -D_GNU_SOURCE -O2 -g $(WARNINGS) $(WERROR) $$(pkg-config --cflags libuv libcurl) \
 		-o $@ $< $$(pkg-config --libs libuv libcurl)
+
+$(BUILD)/bench/barepq: bench/barepq.c
+	@mkdir -p $(@D)
+	$(call say,CC,$@)
+	$(Q)$(CC) -std=gnu11 -D_GNU_SOURCE -O2 -g $(WARNINGS) $(WERROR) $$(pkg-config --cflags libuv libpq) \
+		-o $@ $< $$(pkg-config --libs libuv libpq)
 
 .PHONY: bench-setup bench-programs bench profile
 bench-setup:

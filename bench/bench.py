@@ -14,6 +14,7 @@ from collections import Counter
 from dataclasses import dataclass
 
 sys.dont_write_bytecode = True
+from database import Postgres  # noqa: E402
 from measure import Broken, SlowServer, prepare, run, spawn_time  # noqa: E402
 
 DELAY_MS = 100
@@ -261,6 +262,54 @@ def scenario_hog(bench):
     pressed = [percentile(delays("timeout", code=1), 0.99) for _ in range(bench.runs)]
     yield Row("hog", f"p99 delay of {others} others, -j1", ms(median(pressed)), f"without it {ms(median(calm))}",
               "<= 150 ms", median(pressed) <= 0.15)
+
+
+def scenario_postgres(bench):
+    """Checks that log in to PostgreSQL and ask `select 1`, beside a bare C program that does the same."""
+    with Postgres(bench.folder) as server:
+        for user, how, count in (("postgres", "trusted", bench.count(1000)), ("shop", "SCRAM", bench.count(200))):
+            target = server.target(user)
+            root = bench.checks(f"select-{how}", count, lambda i, target=target: (
+                f'healthcheck("one {i}", {{ timeout = "60s" }}, function() '
+                f'assert_equal(1, db.connect("{target}"):value("select 1")) end)'))
+            ours, bare = [], []
+            for _ in range(bench.runs):
+                ours.append(bench.check(root, count)[0].wall)
+                bare.append(bare_select(bench, target, count))
+            ratio = median(ours) / median(bare)
+            yield Row("postgres", f"{count} select 1, {how}", f"{ms(median(ours))} = x{ratio:.2f}",
+                      f"bare C {ms(median(bare))}", "<= x1.3", ratio <= 1.3)
+        lag = median(lag_of_logins(bench, root, count) for _ in range(bench.runs))
+        yield Row("postgres", f"loop lag in {count} SCRAM logins, -j1: p99", ms(lag), "", "<= 20 ms", lag <= 0.02)
+
+
+def bare_select(bench, target, count):
+    result = run([os.path.join(bench.programs, "barepq"), target, str(count)], out=bench.path("barepq.json"))
+    with open(result.out) as file:
+        said = json.load(file)
+    if result.code != 0 or said["count"] != count:
+        raise Broken(f"barepq: exit status {result.code}, {said}\n{result.errors}")
+    return result.wall
+
+
+def lag_of_logins(bench, root, count):
+    """The p99 of how late a check is woken that does nothing but sleep, beside the logins."""
+    with open(os.path.join(root, "a_sleeper.lua"), "w") as file:  # before the others in every order
+        file.write("""healthcheck("sleeper", { timeout = "60s" }, function()
+          local late, before = {}, now()
+          while now() - before < 0.8 do
+            local began = now()
+            sleep(0.002)
+            late[#late + 1] = now() - began - 0.002
+          end
+          table.sort(late)
+          metric("p99", late[math.ceil(#late * 0.99)], "s")
+        end)""")
+    try:
+        _, report = bench.check(root, count + 1, "-j", "1", statuses=("pass", "warn"))
+    finally:
+        os.unlink(os.path.join(root, "a_sleeper.lua"))
+    return next(d["metrics"][0]["value"] for d in report["details"] if d["test"] == "sleeper")
 
 
 SCENARIOS = {name[len("scenario_"):]: value for name, value in list(globals().items())

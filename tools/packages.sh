@@ -7,11 +7,13 @@ set -eu
 packages() {
   case $1 in
   build) echo gcc libc6-dev make pkg-config lua5.4 liblua5.4-dev libuv1-dev \
-    libc-ares-dev libcurl4-openssl-dev libseccomp-dev libsqlite3-dev ca-certificates ;;
-  # nginx and openssl: real servers; iproute2: network namespaces.
-  test) packages build && echo lua-busted lua-luv lua-cjson nginx-light openssl procps iproute2 ;;
+    libc-ares-dev libcurl4-openssl-dev libseccomp-dev libpq-dev libsqlite3-dev ca-certificates ;;
+  # nginx, PostgreSQL, MariaDB and openssl: real servers; iproute2: network namespaces.
+  # libmariadb-dev: a build does without, and the one with it is to be tested.
+  test) packages build && echo lua-busted lua-luv lua-cjson nginx-light openssl procps iproute2 \
+    postgresql-15 mariadb-server-core mariadb-client-core libmariadb-dev ;;
   lint) packages build && echo clang clang-format clang-tidy cppcheck lua-check ;;
-  bench) packages build && echo python3 lua-busted ;;
+  bench) packages build && echo python3 lua-busted postgresql-15 ;;
   *) echo "usage: packages.sh build|test|lint|bench..." >&2 && return 4 ;;
   esac
 }
@@ -45,7 +47,8 @@ else
 fi
 echo "packages: installing$missing"
 log=$(mktemp)
-trap 'rm -f "$log"' EXIT
+cluster_conf=
+trap 'rm -f "$log"; [ -z "$cluster_conf" ] || $as_root rm -f "$cluster_conf"' EXIT
 quietly() {
   $as_root env DEBIAN_FRONTEND=noninteractive apt-get -qq -o DPkg::Lock::Timeout=300 \
     -o Acquire::Retries=3 "$@" >"$log" 2>&1 </dev/null && return
@@ -54,5 +57,12 @@ quietly() {
 }
 # Fresh lists first: a package may have moved on since the last look.
 quietly update || echo "packages: apt-get update failed; trying with the lists there are" >&2
+# Debian's PostgreSQL makes a database cluster as it is installed, and starts it.
+case $missing in
+*\ postgresql-*)
+  cluster_conf=/etc/postgresql-common/createcluster.d/hospital.conf
+  $as_root sh -c "mkdir -p ${cluster_conf%/*} && echo create_main_cluster = false >$cluster_conf"
+  ;;
+esac
 # shellcheck disable=SC2086
 quietly install -y --no-install-recommends $missing

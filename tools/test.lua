@@ -60,7 +60,15 @@ end
 
 local C = {}
 
-function C.command(path) return "exec timeout --foreground -k 5 " .. LIMIT .. " " .. quote(path) end
+-- A test that asks for the address of a PostgreSQL gets one.
+local function beside(path)
+  local source = read("spec/c/" .. path:match("([^/]+)$") .. ".c")
+  return source:find("PG_TEST_URL", 1, true) and "lua5.4 spec/support/with_postgres.lua " or ""
+end
+
+function C.command(path)
+  return "exec timeout --foreground -k 5 " .. LIMIT .. " " .. beside(path) .. quote(path)
+end
 function C.counts(_, log) return counts_in(read(log)) end
 
 local BUSTED = {}

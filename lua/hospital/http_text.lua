@@ -15,12 +15,7 @@ function text_of.size(size)
   return format("%.1f MB", size / 1e6)
 end
 
-function text_of.time(seconds)
-  if seconds > 0 and seconds < 0.00005 then return format("%.2g ms", seconds * 1000) end
-  if seconds < 0.01 then return format("%.1f ms", seconds * 1000) end
-  if seconds < 1 then return format("%.0f ms", seconds * 1000) end
-  return format("%.2f s", seconds)
-end
+text_of.time = import("hospital.probe").time_text
 
 local PHASES = { "dns", "connect", "tls", "first_byte", "total" }
 

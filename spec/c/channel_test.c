@@ -112,6 +112,16 @@ static void write_all(int fd, const char *data, size_t size)
     }
 }
 
+/* That many frames of that size, from the other side. */
+static void write_frames(const struct end *e, uint64_t count, size_t size)
+{
+    struct buffer b = {0};
+    for (uint64_t i = 0; i < count; i++)
+        add_frame(&b, i, size);
+    write_all(e->peer, b.data, b.size);
+    buffer_fini(&b);
+}
+
 /* Turns the loop until the condition holds, 10 s at most. */
 #define TURN_UNTIL(e, condition)                                                                   \
     do {                                                                                           \
@@ -236,10 +246,8 @@ TEST(one_turn_is_one_write)
 TEST(an_end_between_frames_is_plain)
 {
     struct end e;
-    struct buffer b = {0};
     end_open(&e);
-    add_frame(&b, 0, 5);
-    write_all(e.peer, b.data, b.size);
+    write_frames(&e, 1, 5);
     close(e.peer);
     e.peer = -1;
     TURN_UNTIL(&e, e.closed);
@@ -249,7 +257,6 @@ TEST(an_end_between_frames_is_plain)
     CHECK(channel_pending(e.channel) == 0);
     loop_turn(&e.loop, 0);
     CHECK(e.closed == 1);
-    buffer_fini(&b);
     end_close(&e);
 }
 
@@ -275,19 +282,15 @@ TEST(an_end_in_the_middle_of_a_frame_is_said)
 TEST(last_words_are_heard_when_the_peer_left_something_unread)
 {
     struct end e;
-    struct buffer b = {0};
     end_open(&e);
     send_empty(e.channel, WIRE_RUN);
     loop_turn(&e.loop, 0);
-    for (uint64_t i = 0; i < 1000; i++)
-        add_frame(&b, i, 50);
-    write_all(e.peer, b.data, b.size);
+    write_frames(&e, 1000, 50);
     close(e.peer);
     e.peer = -1;
     send_empty(e.channel, WIRE_RUN);
     TURN_UNTIL(&e, e.closed);
     CHECK(e.frames == 1000 && e.closed == 1 && e.why.kind == FAULT_CLOSED);
-    buffer_fini(&b);
     end_close(&e);
 }
 
@@ -308,16 +311,12 @@ TEST(garbage_is_a_protocol_fault)
 TEST(a_channel_may_be_freed_by_a_frame)
 {
     struct end e;
-    struct buffer b = {0};
     end_open(&e);
-    for (uint64_t i = 0; i < 10; i++)
-        add_frame(&b, i, 100);
-    write_all(e.peer, b.data, b.size);
+    write_frames(&e, 10, 100);
     e.free_on_frame = e.echo = true;
     for (int i = 0; i < 5; i++)
         loop_turn(&e.loop, 0);
     CHECK(e.frames == 1 && e.closed == 0 && e.channel == NULL && e.loop.watches == 0);
-    buffer_fini(&b);
     end_close(&e);
 }
 
@@ -336,31 +335,24 @@ TEST(a_channel_may_be_freed_by_its_end)
 TEST(a_channel_may_be_failed_and_freed_by_the_same_frame)
 {
     struct end e;
-    struct buffer b = {0};
     end_open(&e);
-    add_frame(&b, 0, 100);
-    write_all(e.peer, b.data, b.size);
+    write_frames(&e, 1, 100);
     e.free_on_frame = e.fail_on_frame = true;
     for (int i = 0; i < 5; i++)
         loop_turn(&e.loop, 0);
     CHECK(e.frames == 1 && e.closed == 0 && e.channel == NULL);
-    buffer_fini(&b);
     end_close(&e);
 }
 
 TEST(failing_stops_frames_and_tells_once)
 {
     struct end e;
-    struct buffer b = {0};
     end_open(&e);
-    for (uint64_t i = 0; i < 10; i++)
-        add_frame(&b, i, 100);
-    write_all(e.peer, b.data, b.size);
+    write_frames(&e, 10, 100);
     e.fail_on_frame = e.free_on_close = true;
     TURN_UNTIL(&e, e.closed);
     loop_turn(&e.loop, 0);
     CHECK(e.frames == 1 && e.closed == 1 && e.why.kind == FAULT_PROTOCOL);
-    buffer_fini(&b);
     end_close(&e);
 }
 

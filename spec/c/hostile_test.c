@@ -254,14 +254,13 @@ TEST(coroutines_behave)
 
 int main(void)
 {
-    if (!reactor_open(&reactor) || !guard_open())
+    if (!script_open(&reactor, NULL))
         return 1;
     RUN(coroutines_behave);
     RUN(every_program_is_stopped);
     RUN(two_burners_and_a_sleeper_share_the_worker);
     RUN(memory_limits_from_20_KB_upward);
     RUN(a_kill_at_every_tick);
-    guard_close();
-    reactor_close(&reactor);
+    script_close(&reactor);
     return test_report();
 }

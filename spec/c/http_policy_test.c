@@ -124,7 +124,7 @@ int main(void)
     getsockname(listener, (struct sockaddr *)&address, &size);
     port = ntohs(address.sin_port);
     policy_init(&policy);
-    if (!reactor_open(&reactor) || !guard_open())
+    if (!script_open(&reactor, NULL))
         return 1;
     reactor.policy = &policy;
     struct watch *watch = loop_watch(&reactor.loop, listener, LOOP_READ, on_connection, NULL);
@@ -135,8 +135,7 @@ int main(void)
     RUN(a_redirect_is_no_way_round);
     RUN(sockets_and_files_are_asked_for);
     loop_unwatch(watch);
-    guard_close();
-    reactor_close(&reactor);
+    script_close(&reactor);
     policy_fini(&policy);
     return test_report();
 }

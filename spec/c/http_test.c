@@ -164,7 +164,7 @@ TEST(a_connection_that_is_not_taken_times_out)
 
 int main(void)
 {
-    if (!reactor_open(&reactor) || !guard_open() || !listen_on_loopback())
+    if (!script_open(&reactor, NULL) || !listen_on_loopback())
         return 1;
     RUN(a_request_completes);
     RUN(a_kill_at_any_moment_leaves_nothing);
@@ -173,7 +173,6 @@ int main(void)
     RUN(its_own_timeout_ends_it_in_any_phase);
     RUN(any_memory_limit_leaves_nothing);
     RUN(a_connection_that_is_not_taken_times_out);
-    guard_close();
-    reactor_close(&reactor);
+    script_close(&reactor);
     return test_report();
 }

@@ -18,10 +18,8 @@ static struct script_outcome out;
 
 static const char *run(const char *text, unsigned deadline_ms)
 {
-    char whole[2048];
-    snprintf(whole, sizeof whole, PRELUDE "%s", text);
     record_clear(&record);
-    script_run_private(&reactor, whole, deadline_ms, 8 * MB, &out);
+    script_run_after(&reactor, PRELUDE, text, deadline_ms, 8 * MB, &out);
     CHECK(reactor.ops == 0 && reactor.tasks == 0);
     return out.text;
 }
@@ -201,10 +199,8 @@ TEST(misuse_is_named)
 
 int main(void)
 {
-    if (!reactor_open(&reactor) || !guard_open())
+    if (!script_open(&reactor, &record))
         return 1;
-    record_init(&record);
-    script_record = &record;
     RUN(authors_call_it_with_functions);
     RUN(the_sayings_are_in_the_order_of_the_functions);
     RUN(eventually_forgets_only_what_its_own_branch_said);
@@ -218,8 +214,6 @@ int main(void)
     RUN(where_nothing_can_wait_nothing_is_started);
     RUN(handlers_that_outlive_their_parent_say_nothing);
     RUN(misuse_is_named);
-    guard_close();
-    record_fini(&record);
-    reactor_close(&reactor);
+    script_close(&reactor);
     return test_report();
 }

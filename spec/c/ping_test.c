@@ -33,19 +33,9 @@ static const char prelude[] =
 
 static const char *run(const char *text, unsigned deadline_ms)
 {
-    char whole[2000];
-    snprintf(whole, sizeof whole, "%s%s", prelude, text);
-    script_run_private(&reactor, whole, deadline_ms, 64 * MB, &out);
+    script_run_after(&reactor, prelude, text, deadline_ms, 64 * MB, &out);
     CHECK(reactor.ops == 0);
     return out.text;
-}
-
-static bool has(const char *text, const char *part)
-{
-    if (strstr(text, part))
-        return true;
-    printf("    in \"%s\" there is no \"%s\"\n", text, part);
-    return false;
 }
 
 static bool write_file(const char *path, const char *text)
@@ -218,11 +208,10 @@ TEST(a_deadline_may_fall_anywhere)
 TEST(memory_may_run_out_anywhere)
 {
     bool enough = false;
-    char whole[400];
-    snprintf(whole, sizeof whole, "%s%s", prelude,
-             "return ping('127.0.0.1', { count = 2, interval = 0.001 }).received");
     for (size_t limit = 40000; limit < 400000 && !enough; limit += 1000) {
-        script_run_private(&reactor, whole, 3000, limit, &out);
+        script_run_after(&reactor, prelude,
+                         "return ping('127.0.0.1', { count = 2, interval = 0.001 }).received", 3000,
+                         limit, &out);
         CHECK(reactor.ops == 0);
         enough = strcmp(out.text, "returned: 2") == 0;
     }
@@ -433,11 +422,10 @@ static void run_in_namespace(void)
 int main(void)
 {
     setvbuf(stdout, NULL, _IOLBF, 0);
-    if (!reactor_open(&reactor) || !guard_open())
+    if (!script_open(&reactor, NULL))
         return 1;
     RUN(misuse_is_an_error_of_the_check);
     run_in_namespace();
-    guard_close();
-    reactor_close(&reactor);
+    script_close(&reactor);
     return test_report();
 }

@@ -152,6 +152,16 @@ TEST(complaints_about_tokens)
     CHECK_STRING(clean("invalid token: "), "invalid token: ");
 }
 
+TEST(passwords_in_sql)
+{
+    CHECK_STRING(clean("alter role a PASSWORD 'x1' valid"),
+                 "alter role a PASSWORD '[redacted]' valid");
+    CHECK_STRING(clean("identified by 'it''s' b"), "identified by '[redacted]' b");
+    CHECK_STRING(clean("Identified By 'cut"), "Identified By '[redacted]");
+    CHECK_STRING(clean("password ''"), "password ''");
+    CHECK_STRING(clean("near 'x'"), "near 'x'");
+}
+
 TEST(bearer_tokens)
 {
     CHECK_STRING(clean("got Bearer abc.def-g=, no"), "got Bearer [redacted], no");
@@ -267,6 +277,7 @@ int main(int argc, char **argv)
     RUN(headers);
     RUN(tokens_by_name);
     RUN(complaints_about_tokens);
+    RUN(passwords_in_sql);
     RUN(bearer_tokens);
     RUN(the_environment);
     RUN(a_secret_for_a_user);

@@ -4,7 +4,7 @@
  *
  *     run_script FILE [DEADLINE_MS [MEMORY_LIMIT [ALLOW]]]
  *
- * Outcomes are cut at 500 bytes.  Exits with 1 when anything is left open. */
+ * Outcomes are cut at 8 KB.  Exits with 1 when anything is left open. */
 #include <stdlib.h>
 
 #include "base/policy.h"

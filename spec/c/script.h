@@ -6,16 +6,18 @@
 #include <lauxlib.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/clock.h"
+#include "check/record.h"
 #include "loop/reactor.h"
 #include "loop/task.h"
 #include "vm/guard.h"
 #include "vm/vm.h"
 
 struct script_outcome {
-    char text[512]; /* "returned: VALUE", "raised: MESSAGE", "killed: deadline" ... */
+    char text[8192]; /* "returned: VALUE", "raised: MESSAGE", "killed: deadline" ... */
     uint64_t took_ns;
     size_t memory_peak;
     bool ended;
@@ -101,6 +103,38 @@ static inline void script_run_private(struct reactor *reactor, const char *text,
                                       struct script_outcome *out)
 {
     script_run_as(reactor, text, deadline_ms, memory_limit, true, out);
+}
+
+/* The same with a prelude before text, in its line.  Returns what came of it. */
+static inline const char *script_run_after(struct reactor *reactor, const char *prelude,
+                                           const char *text, unsigned deadline_ms,
+                                           size_t memory_limit, struct script_outcome *out)
+{
+    char *whole = NULL;
+    if (asprintf(&whole, "%s %s", prelude, text) < 0)
+        return "no memory";
+    script_run_private(reactor, whole, deadline_ms, memory_limit, out);
+    free(whole);
+    return out->text;
+}
+
+/* For all scripts of a test, and what they say into record, which may be NULL. */
+static inline bool script_open(struct reactor *reactor, struct record *record)
+{
+    if (!reactor_open(reactor) || !guard_open())
+        return false;
+    if (record)
+        record_init(record);
+    script_record = record;
+    return true;
+}
+
+static inline void script_close(struct reactor *reactor)
+{
+    guard_close();
+    if (script_record)
+        record_fini(script_record);
+    reactor_close(reactor); /* asserts that no watch is left */
 }
 
 #endif

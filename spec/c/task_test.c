@@ -106,7 +106,7 @@ TEST(a_slice_goes_on_after_one_within_it)
 
 int main(void)
 {
-    if (!reactor_open(&reactor) || !guard_open())
+    if (!script_open(&reactor, NULL))
         return 1;
     RUN(a_task_returns);
     RUN(a_task_raises);
@@ -117,7 +117,6 @@ int main(void)
     RUN(functions_run_in_parallel);
     RUN(what_is_closed_at_the_end_is_a_slice_of_its_own);
     RUN(a_slice_goes_on_after_one_within_it);
-    guard_close();
-    reactor_close(&reactor);
+    script_close(&reactor);
     return test_report();
 }

@@ -12,24 +12,24 @@
 static struct reactor reactor;
 static struct script_outcome out;
 static struct peer peer;
-static char port_text[8];
 enum { MB = 1024 * 1024 };
 
-static const char prelude[] =
-    "local tcp = import 'hospital.tcp' local host = import 'hospital.host' local PORT = ";
-
 /* Runs text; PORT is the peer's. */
+static const char *run_within(const char *text, unsigned deadline_ms, size_t memory_limit)
+{
+    char prelude[160];
+    snprintf(prelude, sizeof prelude,
+             "local tcp = import 'hospital.tcp' local host = import 'hospital.host' "
+             "local PORT = %d",
+             peer.port);
+    script_run_after(&reactor, prelude, text, deadline_ms, memory_limit, &out);
+    CHECK(reactor.ops == 0 && reactor.loop.watches == 0);
+    return out.text;
+}
+
 static const char *run(const char *text, unsigned deadline_ms)
 {
-    char *whole = NULL;
-    snprintf(port_text, sizeof port_text, "%d", peer.port);
-    if (asprintf(&whole, "%s%s %s", prelude, port_text, text) < 0)
-        return "no memory";
-    script_run_private(&reactor, whole, deadline_ms, 8 * MB, &out);
-    free(whole);
-    CHECK(reactor.ops == 0);
-    CHECK(reactor.loop.watches == 0);
-    return out.text;
+    return run_within(text, deadline_ms, 8 * MB);
 }
 
 static const char *run_with(enum peer_manner manner, const char *text, unsigned deadline_ms)
@@ -38,14 +38,6 @@ static const char *run_with(enum peer_manner manner, const char *text, unsigned 
     const char *result = run(text, deadline_ms);
     peer_stop(&peer);
     return result;
-}
-
-static bool has(const char *text, const char *part)
-{
-    if (strstr(text, part))
-        return true;
-    printf("    in \"%s\" there is no \"%s\"\n", text, part);
-    return false;
 }
 
 TEST(a_connection_talks_both_ways)
@@ -381,14 +373,9 @@ TEST(memory_may_run_out_anywhere)
         "local c = tcp.connect('127.0.0.1', PORT, 1) c:send('a\\nb') "
         "local t = { c:receive('line'), c:receive('some'), c:info() } c:close() "
         "return #tcp.assert_tcp('127.0.0.1', PORT, { send = 'x', contains = 'x' }).banner";
-    char whole[600];
-    snprintf(whole, sizeof whole, "%s%d %s", prelude, peer.port, text);
     bool enough = false;
-    for (size_t limit = 40000; limit < 400000 && !enough; limit += 1000) {
-        script_run_private(&reactor, whole, 3000, limit, &out);
-        CHECK(reactor.ops == 0 && reactor.loop.watches == 0);
-        enough = strcmp(out.text, "returned: 1") == 0;
-    }
+    for (size_t limit = 40000; limit < 400000 && !enough; limit += 1000)
+        enough = strcmp(run_within(text, 3000, limit), "returned: 1") == 0;
     CHECK(enough);
     peer_stop(&peer);
 }
@@ -412,22 +399,17 @@ TEST(many_connections)
              "local all = { host.parallel(table.unpack(f)) } "
              "return #all .. ' in ' .. math.floor((host.now() - t) * 1000) .. ' ms'",
              count);
-    char *whole = NULL;
-    if (asprintf(&whole, "%s%d %s", prelude, peer.port, text) < 0)
-        return;
-    script_run_private(&reactor, whole, 30000, 64 * MB, &out);
-    free(whole);
+    run_within(text, 30000, 64 * MB);
     char wanted[32];
     snprintf(wanted, sizeof wanted, "returned: %u in", count);
     printf("    %s\n", out.text);
     CHECK(has(out.text, wanted));
-    CHECK(reactor.ops == 0 && reactor.loop.watches == 0);
     peer_stop(&peer);
 }
 
 int main(void)
 {
-    if (!reactor_open(&reactor) || !guard_open())
+    if (!script_open(&reactor, NULL))
         return 1;
     setvbuf(stdout, NULL, _IOLBF, 0);
     RUN(a_connection_talks_both_ways);
@@ -452,7 +434,6 @@ int main(void)
     RUN(a_deadline_may_fall_anywhere);
     RUN(memory_may_run_out_anywhere);
     RUN(many_connections);
-    guard_close();
-    reactor_close(&reactor);
+    script_close(&reactor);
     return test_report();
 }

@@ -47,6 +47,15 @@ static bool test_ok;
         }                                                                                          \
     } while (0)
 
+/* Says what is missing where. */
+static inline bool has(const char *text, const char *part)
+{
+    if (strstr(text, part))
+        return true;
+    printf("    in \"%s\" there is no \"%s\"\n", text, part);
+    return false;
+}
+
 static inline int test_report(void)
 {
     printf("%d passed, %d failed\n", test_passed, test_failed);

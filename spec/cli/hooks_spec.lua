@@ -1,15 +1,6 @@
 -- What hooks say, and what becomes of it, through the real binary.
-local json = require "cjson"
-local process = require "spec.support.process"
+local run = require("spec.support.outcome").run
 local tree = require "spec.support.tree"
-
-local function run(files, ...)
-  local ended = process.hospital({ "run", tree.make(files), "-f", "json", ... }, { seconds = 20 })
-  local report = json.decode(ended.stdout)
-  local by_id = {}
-  for _, check in ipairs(report.details) do by_id[check.id] = check end
-  return by_id, ended.code, report
-end
 
 describe("what a setup that holds says", function()
   after_each(tree.clean)

@@ -1,15 +1,10 @@
 -- Files that are large, deep, slow to load or never the same.
 local json = require "cjson"
+local outcome = require "spec.support.outcome"
 local process = require "spec.support.process"
 local tree = require "spec.support.tree"
 
-local function run(files, ...)
-  local ended = process.hospital({ "run", tree.make(files), "-f", "json", ... }, { seconds = 60 })
-  local report = json.decode(ended.stdout)
-  local by_id = {}
-  for _, check in ipairs(report.details) do by_id[check.id] = check end
-  return by_id, ended.code, report
-end
+local function run(files, ...) return outcome.within(60, files, ...) end
 
 describe("a file", function()
   after_each(tree.clean)

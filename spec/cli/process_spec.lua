@@ -1,6 +1,7 @@
 -- Workers that die, and what it costs; signals.  Only processes below the run that a spec
 -- started are touched, by their ids.
 local json = require "cjson"
+local outcome = require "spec.support.outcome"
 local process = require "spec.support.process"
 local server = require "spec.support.server"
 local tree = require "spec.support.tree"
@@ -44,10 +45,7 @@ local function start(files, ...)
 end
 
 local function finish(run)
-  run:join(20)
-  local report, by_id = json.decode(run.stdout), {}
-  for _, check in ipairs(report.details) do by_id[check.id] = check end
-  return by_id, run.code, report
+  return outcome.read(run:join(20))
 end
 
 -- The answer is on its way to the check; once the worker burns, it has arrived.

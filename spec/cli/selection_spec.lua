@@ -1,5 +1,6 @@
 -- What is found, refused and selected; and that nothing at all is never green.
 local json = require "cjson"
+local outcome = require "spec.support.outcome"
 local process = require "spec.support.process"
 local tree = require "spec.support.tree"
 local uv = require "luv"
@@ -8,12 +9,8 @@ local GOOD = 'healthcheck("good", { tags = "smoke" }, function() assert_true(tru
 
 local function run(args, options)
   local ended = process.hospital({ "run", "-f", "json", table.unpack(args) }, options)
-  local by_id, report = {}, nil
-  if ended.stdout ~= "" then
-    report = json.decode(ended.stdout)
-    for _, check in ipairs(report.details) do by_id[check.id] = check end
-  end
-  return by_id, ended.code, report, ended
+  if ended.stdout == "" then return {}, ended.code, nil, ended end
+  return outcome.read(ended)
 end
 
 describe("what is refused", function()

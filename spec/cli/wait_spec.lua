@@ -4,12 +4,7 @@ local process = require "spec.support.process"
 local server = require "spec.support.server"
 local tree = require "spec.support.tree"
 
-local function hospital(root, ...)
-  local ended = process.hospital({ "run", root, "-f", "json", ... }, { seconds = 20 })
-  local report, by_id = json.decode(ended.stdout), {}
-  for _, check in ipairs(report.details) do by_id[check.id] = check end
-  return by_id, ended.code, report
-end
+local hospital = require("spec.support.outcome").run
 
 -- /n answers 200 from the n-th request on; counts by path.
 local function sick_for()

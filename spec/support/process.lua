@@ -9,6 +9,7 @@ process.binary = os.getenv("HOSPITAL_BINARY") or (root .. "/build/hospital")
 
 -- Runs remember what was red, and not among what the developer's own runs remember.
 local STATE = (process.binary:match("^(.*)/") or ".") .. "/spec-state"
+process.state = STATE
 
 local function environment(extra)
   local list, seen = {}, {}
@@ -42,8 +43,8 @@ function process.wait(condition, seconds, what)
 end
 
 --- Starts a program; its output is collected as it comes.
--- options: args, env (name -> value or false), cwd, stdin (string), on_output(self)
--- @return an object with pid, stdout, stderr, code, signal; kill(signal), join(seconds)
+-- options: args, env (name -> value or false), cwd, stdin (string), keep_stdin (true: until finish()), on_output(self)
+-- @return an object with pid, stdout, stderr, code, signal; kill(signal), join(seconds), write(text), finish()
 function process.start(path, options)
   options = options or {}
   local self = { stdout = "", stderr = "" }
@@ -74,7 +75,13 @@ function process.start(path, options)
   collect(out, "stdout")
   collect(err, "stderr")
   if options.stdin then input:write(options.stdin) end
-  input:shutdown(function() input:close() end)
+
+  function self.write(_, text) input:write(text) end
+  function self.finish()
+    if input:is_closing() then return end
+    if not input:shutdown(function() input:close() end) then input:close() end
+  end
+  if not options.keep_stdin then self.finish() end
 
   function self.kill(_, signal) return uv.kill(pid, signal or "sigkill") end
   function self.join(_, seconds)

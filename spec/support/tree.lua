@@ -38,6 +38,7 @@ function tree.make(files)
 end
 
 tree.write = write
+tree.remove = remove
 
 function tree.clean()
   for i = #made, 1, -1 do

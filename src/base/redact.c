@@ -329,6 +329,25 @@ static bool bearer_token(const struct scan *s, size_t at, struct span *span)
     return end > start;
 }
 
+/* SQL's: `password 'x'`, `identified by 'x'`; a quote inside is doubled.  The blank is at `at`. */
+static bool sql_password(const struct scan *s, size_t at, struct span *span)
+{
+    static const char *const words[] = {"password", "identified by"};
+    bool known = false;
+    for (size_t i = 0; i < sizeof words / sizeof *words; i++) {
+        size_t size = strlen(words[i]);
+        known = known || (at >= size && strncasecmp(s->text + at - size, words[i], size) == 0);
+    }
+    size_t end = at + 2;
+    if (!known || end > s->size || s->text[at + 1] != '\'')
+        return false;
+    while (end < s->size &&
+           (s->text[end] != '\'' || (end + 1 < s->size && s->text[end + 1] == '\'')))
+        end += s->text[end] == '\'' ? 2 : 1;
+    *span = (struct span){at + 2, end < s->size ? end : s->size};
+    return span->end > span->start;
+}
+
 /* The size of the longest secret that stands at `at`; 0: none. */
 static size_t secret_at(const struct scan *s, size_t at)
 {
@@ -385,6 +404,7 @@ static bool find_here(struct scan *s, size_t at, size_t done, struct span *span)
             kind = kind_before(s, at);
         return kind != NAME_PLAIN && !is_complaint(s, at) && value_after(s, at, kind, span);
     }
+    case ' ': return sql_password(s, at, span);
     case 'b':
     case 'B': return bearer_token(s, at, span);
     case '\xe2': return starts(s, at, CUT_MARK) && cut_secret(s, at, done, span);
@@ -591,6 +611,7 @@ struct redactor *redactor_new(char **variables)
         mark_pair(r, ':', (unsigned char)i);
         mark_pair(r, '=', (unsigned char)i);
     }
+    mark_pair(r, ' ', '\'');
     mark_pair(r, 'b', 'e');
     mark_pair(r, 'b', 'E');
     mark_pair(r, 'B', 'e');

@@ -4,7 +4,7 @@
  * - the password of a URL (scheme://user:password@host);
  * - the value of a name such as password, pwd, sslpassword, api_key, access_token, client_secret,
  *   X-Amz-Signature in connection strings, queries, headers and renderings of tables (`password=x`,
- *   `"password": "x"`, `["pwd"] = 'x'`);
+ *   `"password": "x"`, `["pwd"] = 'x'`), and of SQL's `password 'x'` and `identified by 'x'`;
  * - the value of Authorization, Proxy-Authorization, Cookie and Set-Cookie, as a header line or in
  *   a rendering, and whatever follows `Bearer `;
  * - the values (4 bytes and more) of environment variables whose names say secret, token, password,

@@ -332,7 +332,7 @@ static void read_value(struct reader *r)
  *   trailing text and nesting deeper than 128
  * @usage local cart = json.decode('{"items": [{"id": 9007199254740993}]}')
  */
-static int l_json_decode(lua_State *L)
+int bind_json_decode(lua_State *L)
 {
     size_t size;
     const char *text = luaL_checklstring(L, 1, &size);
@@ -570,7 +570,7 @@ static int l_json_array(lua_State *L)
 int bind_json_open(lua_State *L)
 {
     static const luaL_Reg functions[] = {{"encode", l_json_encode},
-                                         {"decode", l_json_decode},
+                                         {"decode", bind_json_decode},
                                          {"array", l_json_array},
                                          {NULL, NULL}};
     lua_createtable(L, 0, 1);

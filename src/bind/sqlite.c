@@ -99,10 +99,9 @@ static void settle_with(struct conn *c, enum fault_kind kind, const char *what, 
     settle(c);
 }
 
-static void settle_locked(struct conn *c)
+static void settle_locked(struct conn *c, uint64_t ns)
 {
-    settle_with(c, FAULT_LOCK_TIMEOUT, "the database is locked, and was not free",
-                clock_now_ns() - c->locked_ns, "");
+    settle_with(c, FAULT_LOCK_TIMEOUT, "the database is locked, and was not free", ns, "");
 }
 
 static void settle_late(struct conn *c)
@@ -142,7 +141,7 @@ static void on_session_done(void *owner)
     else if (!c->problem.again)
         settle(c);
     else if (!wait_for_lock(c))
-        settle_locked(c);
+        settle_locked(c, c->lock_timeout_ns);
 }
 
 /* --- the time of a call ----------------------------------------------------- */
@@ -150,7 +149,7 @@ static void on_session_done(void *owner)
 static void give_up_connecting(struct conn *c)
 {
     if (c->problem.again)
-        settle_locked(c);
+        settle_locked(c, c->timeout_ns);
     else
         settle_with(c, FAULT_TIMEOUT, "not opened", c->timeout_ns, "");
 }
@@ -272,12 +271,12 @@ static bool is_target(const char *target, size_t size)
 /* The end of a long path tells more than its beginning. */
 static void write_label(char label[SQLITE_LABEL_MAX], const char *target)
 {
-    enum { HEAD = sizeof "sqlite ..." };
+    enum { HEAD = sizeof "..." };
     size_t size = strlen(target);
-    if (size < SQLITE_LABEL_MAX - HEAD)
-        snprintf(label, SQLITE_LABEL_MAX, "sqlite %s", target);
+    if (size < SQLITE_LABEL_MAX)
+        snprintf(label, SQLITE_LABEL_MAX, "%s", target);
     else
-        snprintf(label, SQLITE_LABEL_MAX, "sqlite ...%s", target + size - (SQLITE_LABEL_MAX - HEAD));
+        snprintf(label, SQLITE_LABEL_MAX, "...%s", target + size - (SQLITE_LABEL_MAX - HEAD));
 }
 
 static int k_connect(lua_State *L, int status, lua_KContext context)
@@ -339,15 +338,18 @@ static int l_connect(lua_State *L)
     return await(L, c, 0, k_connect);
 }
 
-/* label(target) -> "sqlite /var/lib/shop.db"; nil and a message when it is none. */
+/* label(target) -> "/var/lib/shop.db"; nil and a fault when it is none. */
 static int l_label(lua_State *L)
 {
     size_t size;
     char label[SQLITE_LABEL_MAX];
     const char *target = luaL_checklstring(L, 1, &size);
     if (!is_target(target, size)) {
+        struct fault why;
+        fault_set(&why, FAULT_SYNTAX,
+                  "the path of a file, or :memory:, expected after \"sqlite:\"");
         lua_pushnil(L);
-        lua_pushliteral(L, "the path of a file, or :memory:, expected after \"sqlite:\"");
+        field_push_fault(L, &why, "target");
         return 2;
     }
     write_label(label, target);
@@ -585,7 +587,7 @@ static const char *push_value(lua_State *L, const char *at)
     int64_t integer;
     double real;
     uint64_t size;
-    switch ((enum sqlite_tag)*at++) {
+    switch ((enum sqlite_tag) * at++) {
     case SQLITE_TAG_INTEGER:
         memcpy(&integer, at, sizeof integer);
         lua_pushinteger(L, integer);
@@ -833,11 +835,11 @@ static int l_control(lua_State *L)
 static int l_state(lua_State *L)
 {
     const struct conn *c = op_check(L, 1, &conn_class);
-    lua_pushstring(L, !c->op.open || !c->session     ? "closed"
-                      : !c->op.done || c->streaming  ? "busy"
-                      : c->session->lost             ? "failed"
-                      : c->session->in_transaction   ? "transaction"
-                                                     : "idle");
+    lua_pushstring(L, !c->op.open || !c->session    ? "closed"
+                      : !c->op.done || c->streaming ? "busy"
+                      : c->session->lost            ? "failed"
+                      : c->session->in_transaction  ? "transaction"
+                                                    : "idle");
     return 1;
 }
 
@@ -855,7 +857,7 @@ static int l_info(lua_State *L)
         lua_pushinteger(L, api->libversion_number());
         lua_setfield(L, -2, "version_number");
     }
-    set_text(L, "database", c->label + strlen("sqlite "));
+    set_text(L, "database", c->label);
     lua_pushboolean(L, 0);
     lua_setfield(L, -2, "tls");
     lua_createtable(L, 0, 2);
@@ -873,8 +875,9 @@ static int l_close(lua_State *L)
 }
 
 static const luaL_Reg methods[] = {
-    {"run", l_run},     {"start", l_start}, {"next", l_next}, {"stop", l_stop}, {"control", l_control},
-    {"state", l_state}, {"info", l_info},   {"close", l_close}, {NULL, NULL},
+    {"run", l_run},   {"start", l_start},     {"next", l_next},
+    {"stop", l_stop}, {"control", l_control}, {"state", l_state},
+    {"info", l_info}, {"close", l_close},     {NULL, NULL},
 };
 
 int bind_sqlite_open(lua_State *L)

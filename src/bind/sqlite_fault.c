@@ -144,8 +144,7 @@ static const char *words_for(int code)
 static const char *hint_for(int code)
 {
     switch (code) {
-    case SQLITE_BUSY_SNAPSHOT:
-        return "roll back and try again, or begin with BEGIN IMMEDIATE";
+    case SQLITE_BUSY_SNAPSHOT: return "roll back and try again, or begin with BEGIN IMMEDIATE";
     case SQLITE_CANTOPEN: return "writing needs a directory in which files can be made";
     default: return NULL;
     }

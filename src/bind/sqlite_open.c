@@ -16,29 +16,40 @@ enum { CACHE_KB = 4096, HEADER_SIZE = 20, HEADER_READS = 19, HEADER_WAL = 2 };
 
 /* --- may it be opened? ------------------------------------------------------ */
 
-static bool deny(struct sqlite_session *s, enum capability c, const char *what, const char *path)
+static bool deny(struct sqlite_session *s, const char *what, const char *reason)
 {
-    char reason[POLICY_REASON_MAX];
     s->problem.phase = "policy";
-    return sqlite_refuse(s, FAULT_DENIED, "%s it is not allowed: %s", what,
-                         policy_why_path(s->policy, c, path, reason));
+    return sqlite_refuse(s, FAULT_DENIED, "%s it is not allowed: %s", what, reason);
 }
 
-/* A journal is made beside the file that is written, but for what is rolled back: see
- * sqlite_keep_off_file. */
+/* A journal is made beside a file that is written, so the directory is what to allow; but for what
+ * is rolled back, see sqlite_keep_off_file. */
+static bool deny_writing(struct sqlite_session *s, const char *path)
+{
+    char reason[POLICY_REASON_MAX], directory[PATH_MAX];
+    policy_why_path(s->policy, CAPABILITY_WRITE, path, reason);
+    if (!s->rolled_back && strncmp(reason, "denied", strlen("denied")) != 0) {
+        memcpy(directory, s->real, strlen(s->real) + 1);
+        char *end = strrchr(directory, '/');
+        if (end && end > directory)
+            *end = '\0';
+        policy_why_path(s->policy, CAPABILITY_WRITE, directory, reason);
+    }
+    return deny(s, "writing", reason);
+}
+
 static bool is_allowed(struct sqlite_session *s)
 {
-    char journal[PATH_MAX + sizeof "-journal"];
+    char reason[POLICY_REASON_MAX], journal[PATH_MAX + sizeof "-journal"];
     if (!policy_allows_read(s->policy, s->target, s->real))
-        return deny(s, CAPABILITY_READ, "reading", s->target);
+        return deny(s, "reading", policy_why_path(s->policy, CAPABILITY_READ, s->target, reason));
     if (!s->write)
         return true;
     if (!policy_allows_path(s->policy, CAPABILITY_WRITE, s->real, NULL))
-        return deny(s, CAPABILITY_WRITE, "writing", s->real);
+        return deny_writing(s, s->real);
     snprintf(journal, sizeof journal, "%s-journal", s->real);
-    if (!s->rolled_back && !policy_allows_path(s->policy, CAPABILITY_WRITE, journal, NULL))
-        return deny(s, CAPABILITY_WRITE, "making a journal for", journal);
-    return true;
+    return s->rolled_back || policy_allows_path(s->policy, CAPABILITY_WRITE, journal, NULL) ||
+           deny_writing(s, journal);
 }
 
 static bool refuse_errno(struct sqlite_session *s, int code)
@@ -105,8 +116,9 @@ static char *uri_of(const char *path, const char *query)
 
 static bool open_as(struct sqlite_session *s, const char *name, int flags)
 {
-    int code = s->api->open_v2(name, &s->db, flags | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_PRIVATECACHE |
-                                                 SQLITE_OPEN_NOFOLLOW | SQLITE_OPEN_EXRESCODE,
+    int code = s->api->open_v2(name, &s->db,
+                               flags | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_PRIVATECACHE |
+                                   SQLITE_OPEN_NOFOLLOW | SQLITE_OPEN_EXRESCODE,
                                NULL);
     if (code == SQLITE_OK) {
         set_running(s, s->db);
@@ -138,7 +150,8 @@ static bool has_write_ahead_log(const struct sqlite_session *s)
     sqlite3_file *file = NULL;
     unsigned char header[HEADER_SIZE] = {0};
     return s->api->file_control(s->db, "main", SQLITE_FCNTL_FILE_POINTER, &file) == SQLITE_OK &&
-           file && file->pMethods && file->pMethods->xRead(file, header, HEADER_SIZE, 0) == SQLITE_OK &&
+           file && file->pMethods &&
+           file->pMethods->xRead(file, header, HEADER_SIZE, 0) == SQLITE_OK &&
            header[HEADER_READS] == HEADER_WAL;
 }
 
@@ -225,8 +238,8 @@ static bool verify(struct sqlite_session *s, const char *sql, const char *wanted
     if (!ask(s, sql, answer))
         return false;
     return strcmp(answer, wanted) == 0 ||
-           sqlite_refuse(s, FAULT_INTERNAL, "SQLite answers \"%s\" with \"%s\", and not \"%s\"", sql,
-                         answer, wanted);
+           sqlite_refuse(s, FAULT_INTERNAL, "SQLite answers \"%s\" with \"%s\", and not \"%s\"",
+                         sql, answer, wanted);
 }
 
 /* --- what is to be rolled back ---------------------------------------------- */
@@ -245,7 +258,8 @@ bool sqlite_keep_off_file(struct sqlite_session *s)
     char mode[32];
     if (!s->rolled_back || s->in_memory)
         return true;
-    if (!sqlite_tell(s, "SELECT 1 FROM sqlite_schema LIMIT 1") || !ask(s, "PRAGMA journal_mode", mode))
+    if (!sqlite_tell(s, "SELECT 1 FROM sqlite_schema LIMIT 1") ||
+        !ask(s, "PRAGMA journal_mode", mode))
         return false;
     if (strcmp(mode, "wal") == 0 || strcmp(mode, "memory") == 0)
         return true;
@@ -279,7 +293,8 @@ static bool set_up(struct sqlite_session *s)
 {
     char text[64];
     snprintf(text, sizeof text, "PRAGMA cache_size=-%d", CACHE_KB);
-    return sqlite_tell(s, "PRAGMA temp_store=MEMORY") && sqlite_tell(s, "PRAGMA mmap_size=0") && sqlite_tell(s, text);
+    return sqlite_tell(s, "PRAGMA temp_store=MEMORY") && sqlite_tell(s, "PRAGMA mmap_size=0") &&
+           sqlite_tell(s, text);
 }
 
 static bool keep_from_writing(struct sqlite_session *s)
@@ -306,9 +321,10 @@ static bool look(struct sqlite_session *s)
         return true;
     struct fault *why = &s->problem.fault;
     if ((s->problem.code & 0xff) == SQLITE_CANTOPEN && !s->write && size_beside(s, "-wal") >= 0)
-        sqlite_refuse(s, FAULT_CONNECT,
-                      "there is a write-ahead log but no readable -shm beside it: who may write the "
-                      "database must open it once, to recover the log");
+        sqlite_refuse(
+            s, FAULT_CONNECT,
+            "there is a write-ahead log but no readable -shm beside it: who may write the "
+            "database must open it once, to recover the log");
     else if (why->kind == FAULT_QUERY || why->kind == FAULT_SYNTAX)
         why->kind = FAULT_CONNECT;
     return false;

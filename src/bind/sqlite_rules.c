@@ -10,31 +10,56 @@
 
 /* Those that only tell; an argument says of what. */
 static const char *const telling[] = {
-    "foreign_key_check", "foreign_key_list", "index_info",  "index_list", "index_xinfo",
-    "integrity_check",   "quick_check",      "table_info",  "table_list", "table_xinfo",
-    "collation_list",    "compile_options",  "data_version", "database_list",
-    "freelist_count",    "function_list",    "module_list", "page_count", "pragma_list",
-    NULL,
+    "foreign_key_check", "foreign_key_list", "index_info",   "index_list",    "index_xinfo",
+    "integrity_check",   "quick_check",      "table_info",   "table_list",    "table_xinfo",
+    "collation_list",    "compile_options",  "data_version", "database_list", "freelist_count",
+    "function_list",     "module_list",      "page_count",   "pragma_list",   NULL,
 };
 
 /* Those that tell without an argument, and set with one. */
 static const char *const settings[] = {
-    "application_id",    "auto_vacuum",       "automatic_index",     "busy_timeout",
-    "cache_size",        "cache_spill",       "cell_size_check",     "checkpoint_fullfsync",
-    "defer_foreign_keys", "encoding",         "foreign_keys",        "fullfsync",
-    "hard_heap_limit",   "ignore_check_constraints", "journal_mode", "journal_size_limit",
-    "legacy_alter_table", "locking_mode",     "max_page_count",      "mmap_size",
-    "page_size",         "query_only",        "read_uncommitted",    "recursive_triggers",
-    "reverse_unordered_selects", "schema_version", "secure_delete",  "soft_heap_limit",
-    "synchronous",       "temp_store",        "threads",             "trusted_schema",
-    "user_version",      "wal_autocheckpoint", "writable_schema",    NULL,
+    "application_id",
+    "auto_vacuum",
+    "automatic_index",
+    "busy_timeout",
+    "cache_size",
+    "cache_spill",
+    "cell_size_check",
+    "checkpoint_fullfsync",
+    "defer_foreign_keys",
+    "encoding",
+    "foreign_keys",
+    "fullfsync",
+    "hard_heap_limit",
+    "ignore_check_constraints",
+    "journal_mode",
+    "journal_size_limit",
+    "legacy_alter_table",
+    "locking_mode",
+    "max_page_count",
+    "mmap_size",
+    "page_size",
+    "query_only",
+    "read_uncommitted",
+    "recursive_triggers",
+    "reverse_unordered_selects",
+    "schema_version",
+    "secure_delete",
+    "soft_heap_limit",
+    "synchronous",
+    "temp_store",
+    "threads",
+    "trusted_schema",
+    "user_version",
+    "wal_autocheckpoint",
+    "writable_schema",
+    NULL,
 };
 
 /* What a session that writes may set of these: it is in the file, or about its data. */
 static const char *const data_settings[] = {
-    "application_id",           "defer_foreign_keys", "foreign_keys",
-    "ignore_check_constraints", "recursive_triggers", "user_version",
-    NULL,
+    "application_id",     "defer_foreign_keys", "foreign_keys", "ignore_check_constraints",
+    "recursive_triggers", "user_version",       NULL,
 };
 
 /* What it may do besides, when it is not to be rolled back. */
@@ -60,7 +85,8 @@ static bool allows_pragma(const struct sqlite_session *s, const char *name, cons
 
 /* --- statements ------------------------------------------------------------- */
 
-static int refuse(struct sqlite_session *s, enum fault_kind kind, const char *what, const char *name)
+static int refuse(struct sqlite_session *s, enum fault_kind kind, const char *what,
+                  const char *name)
 {
     if (s->refused.kind == FAULT_NONE)
         fault_set(&s->refused, kind, "%s%s%.100s", what, name ? " " : "", name ? name : "");
@@ -135,7 +161,8 @@ static int judge(void *owner, int action, const char *first, const char *second,
     case SQLITE_TRANSACTION:
     case SQLITE_SAVEPOINT: return SQLITE_OK;
     case SQLITE_FUNCTION:
-        return strcasecmp(second, "load_extension") == 0 || strcasecmp(second, "fts3_tokenizer") == 0
+        return strcasecmp(second, "load_extension") == 0 ||
+                       strcasecmp(second, "fts3_tokenizer") == 0
                    ? refuse(s, FAULT_DENIED, "checks may not call", second)
                    : SQLITE_OK;
     case SQLITE_PRAGMA:
@@ -167,7 +194,7 @@ bool sqlite_rules_apply(struct sqlite_session *s)
         {SQLITE_LIMIT_LENGTH, SQLITE_VALUE_MAX},
         {SQLITE_LIMIT_SQL_LENGTH, SQLITE_TEXT_MAX},
         {SQLITE_LIMIT_EXPR_DEPTH, 500},
-        {SQLITE_LIMIT_ATTACHED, 0}, /* VACUUM INTO attaches, and VACUUM as well */
+        {SQLITE_LIMIT_ATTACHED, 0},               /* VACUUM INTO attaches, and VACUUM as well */
         {SQLITE_LIMIT_LIKE_PATTERN_LENGTH, 1000}, /* matching does not look at interrupts */
         {SQLITE_LIMIT_VARIABLE_NUMBER, 32766},
         {SQLITE_LIMIT_TRIGGER_DEPTH, 100},

@@ -99,7 +99,8 @@ static bool compile_only(struct sqlite_session *s)
     if (!compile(s, at, &tail))
         return false;
     if (*skip(tail))
-        return sqlite_refuse(s, FAULT_SYNTAX, "this is more than one statement: run them one by one");
+        return sqlite_refuse(s, FAULT_SYNTAX,
+                             "this is more than one statement: run them one by one");
     set_command(s, at);
     return true;
 }
@@ -113,7 +114,8 @@ static int number_of(struct sqlite_session *s, int i, bool *dollar)
     if (!name || name[0] == '?')
         return i;
     char *end = NULL;
-    long number = name[0] == '$' && name[1] >= '1' && name[1] <= '9' ? strtol(name + 1, &end, 10) : 0;
+    long number =
+        name[0] == '$' && name[1] >= '1' && name[1] <= '9' ? strtol(name + 1, &end, 10) : 0;
     *dollar = true;
     if (number > 0 && *end == '\0' && number <= INT_MAX)
         return (int)number;
@@ -230,7 +232,8 @@ static bool read_columns(struct sqlite_session *s)
         const char *name = api->column_name(s->statement, i);
         const char *type = api->column_decltype(s->statement, i);
         name = name ? name : "";
-        s->is_boolean[i] = type && (strcasecmp(type, "BOOLEAN") == 0 || strcasecmp(type, "BOOL") == 0);
+        s->is_boolean[i] =
+            type && (strcasecmp(type, "BOOLEAN") == 0 || strcasecmp(type, "BOOL") == 0);
         if (s->named && is_known(s, name))
             return sqlite_refuse(s, FAULT_SYNTAX,
                                  "two columns of the result are called \"%.80s\": name one of them "
@@ -248,10 +251,11 @@ static bool add(struct sqlite_session *s, enum sqlite_tag tag, const void *data,
     char byte = (char)tag;
     uint64_t length = size;
     if (s->kept_bytes + size > s->max_bytes)
-        return sqlite_refuse(s, FAULT_LIMIT,
-                             "the rows have more than %llu bytes: ask for fewer rows or columns, or "
-                             "raise max_bytes",
-                             (unsigned long long)s->max_bytes);
+        return sqlite_refuse(
+            s, FAULT_LIMIT,
+            "the rows have more than %llu bytes: ask for fewer rows or columns, or "
+            "raise max_bytes",
+            (unsigned long long)s->max_bytes);
     s->kept_bytes += size;
     buffer_add(&s->rows, &byte, 1);
     if (tag == SQLITE_TAG_TEXT)

@@ -11,6 +11,8 @@
 bool sqlite_fail(struct sqlite_session *s, int code, const char *sql)
 {
     sqlite_problem_set(&s->problem, s->api, s->db, code, sql);
+    if (!s->write && (code & 0xff) == SQLITE_CANTOPEN)
+        s->problem.hint = NULL;          /* it is about writing */
     if (s->refused.kind != FAULT_NONE) { /* SQLite has several codes and words for it */
         s->problem.fault = s->refused;
         s->problem.code = s->refused.kind == FAULT_READ_ONLY ? SQLITE_READONLY : SQLITE_AUTH;
@@ -144,7 +146,8 @@ void sqlite_session_start(struct sqlite_session *s, enum sqlite_job job)
 void sqlite_session_stop(struct sqlite_session *s)
 {
     s->has_next = false;
-    atomic_store(&s->stop, true); /* for what has not begun: interrupting that is no more than that */
+    atomic_store(&s->stop,
+                 true); /* for what has not begun: interrupting that is no more than that */
     pthread_mutex_lock(&s->lock);
     if (s->running)
         s->api->interrupt(s->running);

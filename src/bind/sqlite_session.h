@@ -5,7 +5,8 @@
  * its thread has come back, however its owner ended.
  *
  * Whose is what: while a job is under way everything below "the thread's" belongs to the thread,
- * and the loop may only ask it to stop (sqlite_session_stop).  Otherwise all of it is the loop's. */
+ * and the loop may only ask it to stop (sqlite_session_stop).  Otherwise all of it is the loop's.
+ */
 #ifndef HOSPITAL_BIND_SQLITE_SESSION_H
 #define HOSPITAL_BIND_SQLITE_SESSION_H
 
@@ -34,9 +35,9 @@ enum sqlite_job {
 };
 
 enum {
-    SQLITE_ROOM = 64 * 1024,       /* rows collected on a thread before they are handed over */
-    SQLITE_VALUE_MAX = 16 << 20,   /* bytes of one value */
-    SQLITE_TEXT_MAX = 1 << 20,     /* bytes of SQL */
+    SQLITE_ROOM = 64 * 1024,     /* rows collected on a thread before they are handed over */
+    SQLITE_VALUE_MAX = 16 << 20, /* bytes of one value */
+    SQLITE_TEXT_MAX = 1 << 20,   /* bytes of SQL */
     SQLITE_LABEL_MAX = 200,
 };
 
@@ -63,15 +64,15 @@ struct sqlite_session {
     bool has_next; /* a job waits for SQLITE_STOP to end */
 
     /* Asked for; not touched by SQLITE_STOP. */
-    char *target;           /* a path, or ":memory:"; owned */
-    bool write;             /* may change the file */
-    bool rolled_back;       /* may change it until its transaction ends, never for good */
-    char *sql;              /* owned; ends in NUL */
+    char *target;     /* a path, or ":memory:"; owned */
+    bool write;       /* may change the file */
+    bool rolled_back; /* may change it until its transaction ends, never for good */
+    char *sql;        /* owned; ends in NUL */
     struct buffer parameters;
     int parameter_count;
-    bool named;             /* two columns of one name are a fault */
+    bool named; /* two columns of one name are a fault */
     uint64_t most, max_rows, max_bytes;
-    size_t room;            /* bytes of rows after which a job ends */
+    size_t room; /* bytes of rows after which a job ends */
 
     /* The thread may be asked at any time. */
     atomic_bool stop;
@@ -85,11 +86,11 @@ struct sqlite_session {
     sqlite3_stmt *statement;
     char real[PATH_MAX];
     bool in_memory;
-    bool immutable;         /* opened as a file that nobody changes; seen is what it was then */
+    bool immutable; /* opened as a file that nobody changes; seen is what it was then */
     struct stat seen;
-    bool ours;              /* the statement is the driver's own: the rules do not hold */
-    struct fault refused;   /* why the rules refused; kind FAULT_NONE: they did not */
-    int written;            /* SQLITE_INSERT, _UPDATE or _DELETE: what the statement does */
+    bool ours;            /* the statement is the driver's own: the rules do not hold */
+    struct fault refused; /* why the rules refused; kind FAULT_NONE: they did not */
+    int written;          /* SQLITE_INSERT, _UPDATE or _DELETE: what the statement does */
     size_t control_at;
 
     struct sqlite_problem problem;
@@ -100,7 +101,7 @@ struct sqlite_session {
     struct buffer columns; /* names, each with its NUL */
     unsigned char *is_boolean;
     struct buffer rows;
-    uint64_t row_count;    /* in rows */
+    uint64_t row_count;                        /* in rows */
     uint64_t seen_rows, kept_rows, kept_bytes; /* of the statement so far */
     bool has_affected;
     int64_t affected;

@@ -1,9 +1,10 @@
 /* dispatch.h - what runs where: jobs, workers, and how much at once.
  *
- * A job is one run of one file: LOAD, then RUN with the checks that were
+ * A job (job.h) is one run of one file: LOAD, then RUN with the checks that were
  * selected, most of them on hold; units (a lone check, or a lane) are released
  * one by one so that no more than `concurrency` are in flight.  A worker that is
- * lost costs the check it was running; what else was in flight becomes a new job. */
+ * lost costs the check it was running; what else was in flight becomes a new job
+ * (loss.h). */
 #ifndef HOSPITAL_PROC_DISPATCH_H
 #define HOSPITAL_PROC_DISPATCH_H
 
@@ -47,6 +48,9 @@ bool dispatch_open(struct dispatch *d, struct plan *plan, struct loop *loop,
                    struct nursery *nursery, struct heartbeat *heartbeat, unsigned workers,
                    struct fault *why) CHECKED;
 void dispatch_close(struct dispatch *d);
+
+/* The dispatcher looks again at what may start, at the end of this turn of the loop. */
+void dispatch_wake(struct dispatch *d);
 
 /* Makes jobs for whatever is not run yet: at the start, and for each round of --wait. */
 void dispatch_fill(struct dispatch *d);

@@ -113,10 +113,15 @@ static const struct {
 
 /* Modules in C, for our own Lua. */
 static const luaL_Reg modules[] = {
-    {"hospital.host", bind_host_open},          {"hospital.core.dns", bind_dns_open},
-    {"hospital.core.http", bind_http_open},     {"hospital.json", bind_json_open},
-    {"hospital.core.tcp", bind_tcp_open},       {"hospital.core.ping", bind_ping_open},
-    {"hospital.core.sqlite", bind_sqlite_open}, {NULL, NULL},
+    {"hospital.host", bind_host_open},
+    {"hospital.core.dns", bind_dns_open},
+    {"hospital.core.http", bind_http_open},
+    {"hospital.json", bind_json_open},
+    {"hospital.core.tcp", bind_tcp_open},
+    {"hospital.core.ping", bind_ping_open},
+    {"hospital.core.postgres", bind_postgres_open},
+    {"hospital.core.sqlite", bind_sqlite_open},
+    {NULL, NULL},
 };
 
 lua_CFunction surface_module(const char *name)

@@ -84,18 +84,22 @@ local before = { "test", "status", "context", "id", "kind", "file", "line" }
 local always = { "tags", "output", "metrics", "failures" }
 local declared = { "warnings", "probes", "description", "owner", "runbook", "severity" }
 
---- A check as an object; extra is text to stand before the closing brace.
-function jsonwriter.check(check, extra)
-  local parts, n = {}, 0
-  for i = 1, #before do
-    local name = before[i]
+local function add_present(parts, n, names, check)
+  for i = 1, #names do
+    local name = names[i]
     local value = check[name]
     if value ~= nil then
       n = n + 1
       parts[n] = '"' .. name .. '":' .. encode(value, name, 0)
     end
   end
-  n = n + 1
+  return n
+end
+
+--- A check as an object; extra is text to stand before the closing brace.
+function jsonwriter.check(check, extra)
+  local parts = {}
+  local n = add_present(parts, 0, before, check) + 1
   parts[n] = '"started":' .. jsonwriter.number(check.started or 0) ..
     ',"duration":' .. jsonwriter.number(check.duration or 0) ..
     ',"attempts":' .. jsonwriter.number(tointeger(check.attempts) or 1)
@@ -105,14 +109,7 @@ function jsonwriter.check(check, extra)
     n = n + 1
     parts[n] = '"' .. name .. '":' .. (value == nil and "[]" or encode(value, name, 0))
   end
-  for i = 1, #declared do
-    local name = declared[i]
-    local value = check[name]
-    if value ~= nil then
-      n = n + 1
-      parts[n] = '"' .. name .. '":' .. encode(value, name, 0)
-    end
-  end
+  add_present(parts, n, declared, check)
   return "{" .. concat(parts, ",") .. (extra or "") .. "}"
 end
 
