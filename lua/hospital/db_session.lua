@@ -185,15 +185,17 @@ end
 
 -- A row; nil after the last one; or nil and a failure.
 function session.next(s, what, stream)
-  if s.stream ~= stream then return nil end
+  if stream.over then return nil end
+  if s.stream ~= stream then
+    misuse("%s: %s", what, s.over or "its rows were dropped: its loop or transaction ended")
+  end
   if s.waiting then misuse("%s: the connection is busy: another function of this check reads from it", what) end
   local row, fault = call(s, "next")
   if row then
     stream.rows = stream.rows + 1
     return row
   end
-  if s.stream ~= stream then return nil end -- closed meanwhile
-  s.stream = nil
+  stream.over, s.stream = true, nil
   local seconds = host.now() - stream.began
   note(s, stream.sql, seconds, fault and fault.message or rows_text(stream.rows))
   local _, failure = settle(s, what, stream.sql, not fault and {}, fault, seconds)

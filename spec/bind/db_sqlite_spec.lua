@@ -109,6 +109,20 @@ describe("a connection to SQLite", function()
     assert.matches("^returned: held; error: .*conn:query: the connection is busy", got)
   end)
 
+  it("does not end a transaction while another function is in it", function()
+    local path = shop()
+    local got = run(path, [[
+      local conn <close> = db.connect(DB, { write = true })
+      local told = {}
+      host.parallel(
+        function() told[1] = why(function() conn:rolled_back(function() conn:exec("delete from orders") host.sleep(0.05) end) end) end,
+        function() host.sleep(0.02) told[2] = why(function() conn:query("with recursive n(x) as (select 1 union all select x + 1 "
+          .. "from n) select count(*) from n") end) end)
+      return told[1] .. "; " .. told[2] ]])
+    assert.matches("^returned: query: .*the rolled_back ended while another function of the check used its connection.*; %a+: ", got)
+    assert.equal("returned: 2", run(path, 'return db.connect(DB):value("select count(*) from orders")'))
+  end)
+
   it("in memory is one's own, and may be written", function()
     assert.equal("returned: 1 0", run("x", [[
       local conn <close> = db.connect("sqlite::memory:")

@@ -425,6 +425,14 @@ describe("rows that are read one by one", function()
     assert.is_truthy(state)
   end)
 
+  it("that are gone do not look like all there were", function()
+    misused('for _ in conn:each("rows") do conn:close() end', "conn:each: the connection is closed", nil, ROWS)
+    misused('local step = conn:rolled_back(function() return (conn:each("rows")) end) step()',
+      "conn:each: its rows were dropped: its loop or transaction ended", nil, ROWS)
+    local _, _, results = run('local step = conn:each("rows") step() step() step() return step(), step()', nil, ROWS)
+    assert.same({ true, nil, nil, n = 3 }, results)
+  end)
+
   it("are read by one function", function()
     local state, driver = fakedriver.state()
     driver.answers.rows = { { 1 }, { 2 }, { 3 } }
