@@ -156,14 +156,15 @@ local function limits(s, how)
   return how
 end
 
--- One statement: the driver's result; or nil and a failure.
-function session.run(s, what, sql, parameters, how)
+-- One statement: the driver's result; or nil and a failure.  told: what the report says
+-- instead of the statement, when it is none of the author's.
+function session.run(s, what, sql, parameters, how, told)
   session.ready(s, what)
   check_sql(s, what, sql)
   local began = host.now()
   local result, fault = call(s, "run", sql, parameters, limits(s, how))
   local seconds = host.now() - began
-  note(s, sql, seconds, fault and fault.message or rows_text(result.affected or result.count or 0))
+  note(s, told or sql, seconds, fault and fault.message or rows_text(result.affected or result.count or 0))
   return settle(s, what, sql, result, fault, seconds)
 end
 

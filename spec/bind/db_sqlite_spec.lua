@@ -73,6 +73,21 @@ describe("a connection to SQLite", function()
     end
   end)
 
+  it("rolls back what a deadline cut short, wherever", function()
+    local path = shop()
+    for _, where in ipairs { "host.sleep(10)", 'conn:query("with recursive n(x) as (select 1 union all select x + 1 from n) select count(*) from n")',
+      "while true do end", "pcall(host.sleep, 10) pcall(host.sleep, 10)" } do
+      for _, opened in ipairs { 'rolled_back(DB, function(conn) %s end)()',
+        'local c = db.connect(DB, { write = true }) c:rolled_back(function(conn) %s end)',
+        'local c = db.connect(DB, { write = true }) c:transaction(function(conn) %s end)' } do
+        local text = opened:format('conn:exec("delete from orders") ' .. where)
+        local outcome = script.run(HEAD .. ("local DB = %q\n"):format("sqlite:" .. path) .. text, { allow = "write", deadline = 150 })
+        assert.matches("^killed: deadline", outcome)
+        assert.equal("returned: 2", run(path, 'return db.connect(DB):value("select count(*) from orders")'), text)
+      end
+    end
+  end)
+
   it("keeps what a transaction wrote, and not what it raised for", function()
     local path = shop()
     assert.equal("returned: 3", run(path, [[

@@ -112,6 +112,17 @@ describe("what a dialect has besides", function()
 end)
 
 describe("a read-only session", function()
+  it("is no place for PostgreSQL's maintenance", function()
+    for _, text in ipairs { "vacuum", "analyze orders", "analyse", "reindex table orders", "cluster", "checkpoint",
+      "notify x", "load 'x'", "/* x */ VACUUM full" } do
+      assert.matches("is refused: a connection that only reads is no place for it", refused(text), nil, nil, text)
+      assert.is_string(refused(text, "postgres", "transaction"), text)
+      assert.is_nil(refused(text, "postgres", nil, true), text)
+      assert.is_nil(refused(text, "postgres", "rolled_back"), text)
+    end
+    assert.is_nil(refused("analyze", "sqlite"))
+  end)
+
   local lifting = { "set default_transaction_read_only = off", "set session default_transaction_read_only to off",
     "SET SESSION CHARACTERISTICS AS TRANSACTION READ WRITE", "set transaction_read_only=off",
     "set session transaction read write", "set @@session.tx_read_only = 0", "set session transaction isolation level serializable, read write" }
