@@ -144,3 +144,14 @@ describe("a statement in brief", function()
     assert.equal("\195\164…", sql.brief("\195\164\195\164", 3))
   end)
 end)
+
+describe("maintenance", function()
+  it("is refused where only reading is asked for, though the server would allow it", function()
+    for _, text in ipairs { "vacuum", "ANALYZE orders", "/* */ reindex table orders", "cluster", "checkpoint", "notify x", "load 'y'" } do
+      assert.matches("only reads", refused(text), text)
+      assert.is_nil(refused(text, "postgres", nil, true), text)
+    end
+    assert.is_nil(refused("notify x", "postgres", "rolled_back")) -- which takes it back
+    assert.is_nil(refused("explain analyze select 1"))
+  end)
+end)

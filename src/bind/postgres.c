@@ -48,10 +48,11 @@ struct session {
     struct pg_login_result login;
     bool read_only, numbers;
     uint64_t statement_timeout_ns;
+    size_t buffered; /* the most that libpq held of a statement or a message; charged */
 
     enum stage stage;
-    PGresult *row; /* owned; one row, or NULL */
-    uint64_t began_ns;
+    PGresult *row;              /* owned; one row, or NULL */
+    uint64_t sent_ns, began_ns; /* began: whoever waits now */
     bool named, in_transaction; /* when it began */
     bool failed;                /* fault says why; what else comes is dropped */
     bool held;                  /* row is the next that a stream gives */
@@ -88,16 +89,33 @@ static void disconnect(struct session *s)
     loop_unwatch(s->watch);
     s->watch = NULL;
     forget_statement(s);
+    s->held = false;
     s->pq->finish(s->pg);
     s->pg = NULL;
     pg_turn_leave(&s->turn);
     s->stage = STAGE_IDLE;
-    vm_uncharge(s->vm, SESSION_COST);
+    vm_uncharge(s->vm, SESSION_COST + s->buffered);
 }
 
+/* libpq's buffers grow with what goes through them, and do not shrink. */
+static bool charge_buffers(struct session *s, size_t size)
+{
+    if (size <= s->buffered)
+        return true;
+    if (!vm_charge(s->vm, size - s->buffered))
+        return false;
+    s->buffered = size;
+    return true;
+}
+
+/* Another task may be waiting for it: what it waits for has failed. */
 static void session_release(struct op *op)
 {
-    disconnect((struct session *)op);
+    struct session *s = (struct session *)op;
+    disconnect(s);
+    s->failed = true;
+    s->fault = (struct pg_fault){.phase = "query", .closed = true};
+    fault_set(&s->fault.why, FAULT_CANCELLED, "the connection was closed meanwhile");
 }
 
 static const struct op_class session_class = {"db connection", session_release};
@@ -145,20 +163,31 @@ static bool send_more(struct session *s)
     return left >= 0;
 }
 
+/* What the server said last is a better reason than that it is gone. */
+static void note_broken(struct session *s)
+{
+    if (!s->failed)
+        pg_fault_of_connection(&s->fault, s->pq->errorMessage(s->pg));
+    s->fault.closed = true;
+    s->failed = true;
+}
+
 static void read_more(struct session *s)
 {
     int coming = 0;
     ioctl(s->pq->socket(s->pg), FIONREAD, &coming);
     s->unparsed += (size_t)coming;
     if (!s->pq->consumeInput(s->pg)) {
-        pg_fault_of_connection(&s->fault, s->pq->errorMessage(s->pg));
-        s->failed = true;
+        note_broken(s);
         op_complete(&s->op, NULL);
     } else if (!s->pq->isBusy(s->pg)) {
         op_complete(&s->op, NULL);
     } else if (s->unparsed > s->max_bytes + MESSAGE_SLACK) {
         break_off(s, FAULT_LIMIT,
                   "the server sends a message longer than a result may be (max_bytes)");
+    } else if (!charge_buffers(s, s->unparsed)) {
+        break_off(s, FAULT_LIMIT,
+                  "the server sends more than there is memory for (--memory-limit)");
     }
 }
 
@@ -198,11 +227,11 @@ static void note_command(struct session *s, PGresult *result)
 
 static void note_fault(struct session *s, const PGresult *result)
 {
-    if (s->failed)
+    if (s->failed || s->stage == STAGE_LEFT)
         return;
     struct pg_context context = {
         .read_only = s->read_only,
-        .timed_out = clock_now_ns() - s->began_ns + 50 * NS_PER_MS >= s->statement_timeout_ns,
+        .timed_out = clock_now_ns() - s->sent_ns + 50 * NS_PER_MS >= s->statement_timeout_ns,
     };
     s->failed = true;
     pg_fault_of_result(&s->fault, s->pq, s->pg, result, &context);
@@ -253,6 +282,8 @@ static enum taken take(struct session *s)
 {
     s->pq->clear(s->row);
     s->row = NULL;
+    if (!s->pg)
+        return TAKEN_END;
     while (!s->over && !(s->failed && s->fault.closed) && !s->pq->isBusy(s->pg)) {
         PGresult *result = s->pq->getResult(s->pg);
         s->unparsed = 0;
@@ -422,12 +453,9 @@ static void begin_statement(struct session *s, enum stage stage, int sent)
     s->rows = 0;
     s->bytes = s->unparsed = 0;
     s->command[0] = s->affected[0] = '\0';
-    s->began_ns = clock_now_ns();
-    if (!sent || !send_more(s)) {
-        pg_fault_of_connection(&s->fault, s->pq->errorMessage(s->pg));
-        s->fault.closed = true;
-        s->failed = true;
-    }
+    s->sent_ns = s->began_ns = clock_now_ns();
+    if (!sent || !send_more(s))
+        note_broken(s);
 }
 
 static void send_statement(lua_State *L, struct session *s, enum stage stage)
@@ -540,9 +568,11 @@ static struct session *check_statement(lua_State *L)
     struct session *s = check_idle(L);
     const char *text = luaL_checklstring(L, 2, &size);
     luaL_argcheck(L, strlen(text) == size, 2, "a statement holds no zero byte");
-    pg_parameters_check(L, 3);
+    size += pg_parameters_check(L, 3);
     read_how(L, 4, s);
     lua_settop(L, 4);
+    if (!charge_buffers(s, size))
+        luaL_error(L, "not enough memory for the statement and its parameters (--memory-limit)");
     s->began_ns = clock_now_ns();
     return s;
 }

@@ -332,7 +332,7 @@ static void tell_change(struct sqlite_session *s)
 static void finish(struct sqlite_session *s)
 {
     s->over = true;
-    s->has_affected = s->written != 0;
+    s->has_affected = s->written && !s->api->stmt_isexplain(s->statement);
     s->affected = s->has_affected ? s->api->changes64(s->db) : 0;
     sqlite_drop_statement(s);
     if (!s->in_transaction && !s->api->get_autocommit(s->db) && !sqlite_keep_off_file(s))
