@@ -218,7 +218,8 @@ bool sqlite_conn_failed(lua_State *L, struct sqlite_conn *c)
     return true;
 }
 
-int sqlite_conn_refuse(lua_State *L, struct sqlite_conn *c, enum fault_kind kind, const char *message)
+int sqlite_conn_refuse(lua_State *L, struct sqlite_conn *c, enum fault_kind kind,
+                       const char *message)
 {
     c->problem = (struct sqlite_problem){.phase = "query"};
     c->total_ns = 0;
@@ -230,8 +231,8 @@ int sqlite_conn_refuse_memory(lua_State *L, struct sqlite_conn *c)
 {
     sqlite_conn_uncharge(c);
     return sqlite_conn_refuse(L, c, FAULT_LIMIT,
-                  "the statement and its rows do not fit into the sandbox's memory "
-                  "(--memory-limit)");
+                              "the statement and its rows do not fit into the sandbox's memory "
+                              "(--memory-limit)");
 }
 
 struct sqlite_conn *sqlite_conn_check(lua_State *L)

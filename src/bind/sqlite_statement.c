@@ -331,7 +331,8 @@ int l_sqlite_control(lua_State *L)
     op_check_may_wait(L, &c->op);
     lua_settop(L, 2);
     if (!c->session)
-        return sqlite_conn_refuse(L, c, FAULT_CLOSED, "the connection was given up when a statement hung");
+        return sqlite_conn_refuse(L, c, FAULT_CLOSED,
+                                  "the connection was given up when a statement hung");
     sqlite_conn_uncharge(c);
     if (!sqlite_conn_charge(c, size))
         return sqlite_conn_refuse_memory(L, c);

@@ -92,12 +92,18 @@ static const struct {
 };
 
 /* Modules in C, for our own Lua. */
+/* clang-format off */
 static const luaL_Reg modules[] = {
-    {"hospital.host", bind_host_open},          {"hospital.core.dns", bind_dns_open},
-    {"hospital.core.http", bind_http_open},     {"hospital.json", bind_json_open},
-    {"hospital.core.tcp", bind_tcp_open},       {"hospital.core.ping", bind_ping_open},
-    {"hospital.core.sqlite", bind_sqlite_open}, {NULL, NULL},
+    {"hospital.host", bind_host_open},
+    {"hospital.core.dns", bind_dns_open},
+    {"hospital.core.http", bind_http_open},
+    {"hospital.json", bind_json_open},
+    {"hospital.core.tcp", bind_tcp_open},
+    {"hospital.core.ping", bind_ping_open},
+    {"hospital.core.sqlite", bind_sqlite_open},
+    {NULL, NULL},
 };
+/* clang-format on */
 
 lua_CFunction surface_module(const char *name)
 {
