@@ -49,7 +49,7 @@ static const char prelude[] =
     "local LONG = 'with recursive c(x) as (select 1 union all select x + 1 from c) "
     "select count(*) from c' ";
 
-/* --- helpers ---------------------------------------------------------------- */
+/* --- what tests use ---------------------------------------------------------------- */
 
 static void settle(void)
 {

@@ -112,6 +112,7 @@ static const struct {
 };
 
 /* Modules in C, for our own Lua. */
+/* clang-format off */
 static const luaL_Reg modules[] = {
     {"hospital.host", bind_host_open},
     {"hospital.core.dns", bind_dns_open},
@@ -123,6 +124,7 @@ static const luaL_Reg modules[] = {
     {"hospital.core.sqlite", bind_sqlite_open},
     {NULL, NULL},
 };
+/* clang-format on */
 
 lua_CFunction surface_module(const char *name)
 {
