@@ -8,7 +8,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -18,6 +17,7 @@
 #include "base/policy.h"
 #include "bind/dns.h"
 #include "bind/pg_target.h"
+#include "bind/portion.h"
 #include "loop/reactor.h"
 #include "loop/work.h"
 
@@ -280,9 +280,6 @@ static void take_verification(struct pg_login *login)
 /* libpq keeps what comes until it has a whole message, however long. */
 static bool is_modest(struct pg_login *login)
 {
-    int coming = 0;
-    ioctl(login->pq->socket(login->pg), FIONREAD, &coming);
-    login->came += (size_t)coming;
     if (login->came > LOGIN_BYTES_MAX)
         fail(login, FAULT_PROTOCOL, "the server says more than belongs to a login");
     return login->came <= LOGIN_BYTES_MAX;
@@ -292,13 +289,13 @@ static void on_verified(void *owner, int status, int events)
 {
     (void)status, (void)events;
     struct pg_login *login = owner;
-    if (!is_modest(login))
-        return;
-    if (!login->pq->consumeInput(login->pg)) {
+    portion_begin();
+    int ok = login->pq->consumeInput(login->pg);
+    login->came += portion_end();
+    if (!ok)
         attempt_ended_badly(login);
-        return;
-    }
-    take_verification(login);
+    else if (is_modest(login))
+        take_verification(login);
 }
 
 /* PostgreSQL 14 and later report the setting by themselves. */
@@ -337,8 +334,7 @@ static void on_ready(void *owner, int status, int events)
     (void)status, (void)events; /* libpq finds out itself */
     struct pg_login *login = owner;
     unwatch(login);
-    if (is_modest(login))
-        advance(login);
+    advance(login);
 }
 
 /* What PQconnectPoll said is in polled. */
@@ -352,6 +348,8 @@ static void after_poll(struct pg_login *login)
     }
     if (strcmp(phase, login->phase) != 0)
         enter_phase(login, phase);
+    if (!is_modest(login))
+        return;
     if (login->polled == PGRES_POLLING_OK) {
         verify(login);
         return;
@@ -366,7 +364,9 @@ static void after_poll(struct pg_login *login)
 static void run_poll(struct work *work)
 {
     struct pg_login *login = list_entry(work, struct pg_login, poll);
+    portion_begin();
     login->polled = login->pq->connectPoll(login->pg);
+    login->came += portion_end();
 }
 
 static void free_login(struct pg_login *login)
@@ -456,7 +456,7 @@ static void advance(struct pg_login *login)
         work_start(&login->reactor->loop, &login->poll);
         return;
     }
-    login->polled = login->pq->connectPoll(login->pg);
+    run_poll(&login->poll);
     after_poll(login);
 }
 
