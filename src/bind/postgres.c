@@ -58,10 +58,10 @@ struct session {
     bool failed;                /* fault says why; what else comes is dropped */
     bool held;                  /* row is the next that a stream gives */
     bool asked_to_cancel;
-    bool sent_all, over;        /* over: the last result has come */
+    bool sent_all, over; /* over: the last result has come */
     lua_Integer rows, most, max_rows;
     size_t bytes, max_bytes, unparsed, dropped; /* unparsed: came since the last whole result */
-    enum pg_type *types;               /* of the columns, once they are known; owned */
+    enum pg_type *types;                        /* of the columns, once they are known; owned */
     int columns;
     char command[64], affected[24];
     struct pg_fault fault;
