@@ -2,6 +2,8 @@
  * which sets PG_TEST_URL): what goes in and comes out, what is said when it cannot, that nothing
  * waits for ever, and that nothing is left, here or on the server. */
 #include <stdlib.h>
+#include <sys/socket.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include "base/policy.h"
@@ -832,6 +834,129 @@ TEST(nothing_waits_where_nothing_can)
                  "returned: idle3");
 }
 
+TEST(a_deadline_may_fall_anywhere)
+{
+    static const char *const scripts[] = {
+        "open(URL)",
+        "open(LOGIN)",
+        "open(TLS)",
+        "local c = open(SOCKET) while true do run(c, 'select pg_sleep(0.002)') "
+        "start(c, 'select generate_series(1, 1000000)') c:next() c:stop() end",
+        "local c = open(SOCKET) control(c, 'begin') while true do "
+        "start(c, 'select generate_series(1, 3000)') c:next() c:stop() control(c, 'select 1') end",
+        "host.parallel(function() open(LOGIN) end, function() run(open(URL), 'select pg_sleep(9)') "
+        "end, function() try('host=localhost,::1,127.0.0.1 port=1') end)",
+        "local t = {} for i = 1, 12 do t[i] = function() open(LOGIN) host.sleep(1) end end "
+        "host.parallel(table.unpack(t))",
+    };
+    for (size_t i = 0; i < sizeof scripts / sizeof *scripts; i++)
+        for (unsigned ms = 0; ms <= 40; ms++) {
+            run_in(scripts[i], ms, MEMORY);
+            CHECK(strcmp(out.text, "killed: deadline") == 0 || has(out.text, "returned: "));
+        }
+    check_server_is_rid_of_us();
+}
+
+/* Not only the connection goes: the server is told to stop. */
+TEST(a_deadline_ends_the_statement_on_the_server)
+{
+    CHECK_STRING(run_in("run(open(), 'select pg_sleep(30)')", 300, MEMORY), "killed: deadline");
+    uint64_t began_ns = clock_now_ns();
+    check_server_is_rid_of_us();
+    CHECK(clock_now_ns() - began_ns < 1 * NS_PER_S);
+    /* what it had locked is free */
+    CHECK_STRING(run("local c = open(URL, { write = true }) run(c, 'create table held (i int)') "
+                     "return 'made'"),
+                 "returned: made");
+    CHECK_STRING(run_in("local c = open(URL, { write = true }) control(c, 'begin; lock held') "
+                        "run(c, 'select pg_sleep(30)')",
+                        300, MEMORY),
+                 "killed: deadline");
+    CHECK_STRING(run("local c = open(URL, { write = true, lock_timeout = 1 }) "
+                     "run(c, 'drop table held') return 'free'"),
+                 "returned: free");
+}
+
+TEST(a_timeout_is_kept)
+{
+    CHECK(has(run("local t = host.now() local c, f = try(LOGIN, { timeout = 0.001 }) "
+                  "return (c and 'open ' or f.kind .. ' ') .. tostring(host.now() - t < 0.5)"),
+              " true"));
+    check_server_is_rid_of_us();
+}
+
+TEST(memory_may_run_out_anywhere)
+{
+    const char *text =
+        "local c = open(LOGIN) local r = c:run('select 1 as a, $1::text as b, array[1,2] as c', "
+        "{ n = 1, ('x'):rep(1000) }, how { shape = 'named' }) control(c, 'begin') "
+        "start(c, 'select generate_series(1, 3)') while c:next() do end fault(c, 'wrong') "
+        "no('host=127.0.0.1 port=1') return c:info().user .. #r.rows[1].c";
+    bool enough = false;
+    for (size_t limit = 40000; limit < 600000 && !enough; limit += 1500)
+        enough = strcmp(run_in(text, 5000, limit), "returned: shop2") == 0;
+    CHECK(enough);
+    check_server_is_rid_of_us();
+}
+
+/* What libpq holds is the sandbox's too. */
+TEST(memory_of_libpq_is_counted)
+{
+    CHECK(has(run_in("local c, s = open(), ('x'):rep(1 << 20) local p = { n = 1000 } "
+                     "for i = 1, 1000 do p[i] = s end c:run('select 1', p, how())",
+                     5000, 8 * MB),
+              "not enough memory for the statement and its parameters"));
+    CHECK_STRING(run_in("local c = open() local r, f = c:run(\"select repeat('x', 6000000)\", "
+                        "{ n = 0 }, how { most = 0 }) return (r and 'read' or f.kind) .. c:state()",
+                        5000, 4 * MB),
+                 "returned: limitclosed");
+    CHECK(has(run_in("local t = {} for i = 1, 40 do t[i] = open(SOCKET) end", 9000, MB),
+              "not enough memory for another connection"));
+    check_server_is_rid_of_us();
+}
+
+/* --- waiting for a turn ------------------------------------------------------------------------
+ */
+
+TEST(many_connections)
+{
+    CHECK_STRING(run_in("local f, most = {}, 0 for i = 1, 200 do f[i] = function() "
+                        "local c = open(LOGIN, { timeout = 3 }) local v = value(c, 'select 1') "
+                        "local n = value(c, \"select count(*) from pg_stat_activity where "
+                        "application_name like 'hospital%'\") most = math.max(most, n) c:close() "
+                        "return v end end host.parallel(table.unpack(f)) "
+                        "return most <= 8 and 'few' or most",
+                        30000, 32 * MB),
+                 "returned: few");
+}
+
+/* A socket that nobody accepts from, its backlog full: it refuses at once. */
+TEST(a_crowd_may_be_refused_at_once)
+{
+    char directory[] = "/tmp/postgres_test.XXXXXX", text[600];
+    struct sockaddr_un at = {.sun_family = AF_UNIX};
+    int listener = socket(AF_UNIX, SOCK_STREAM, 0), fds[8], count = 0;
+    CHECK(mkdtemp(directory) != NULL);
+    snprintf(at.sun_path, sizeof at.sun_path, "%s/.s.PGSQL.5432", directory);
+    CHECK(bind(listener, (struct sockaddr *)&at, sizeof at) == 0 && listen(listener, 4) == 0);
+    for (; count < 1; count++) {
+        fds[count] = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0);
+        CHECK(connect(fds[count], (struct sockaddr *)&at, sizeof at) == 0);
+    }
+    snprintf(text, sizeof text,
+             "local f, kinds = {}, {} for i = 1, 4000 do f[i] = function() "
+             "local c, f = try('host=%s', { timeout = 1 }) "
+             "kinds[f.kind] = (kinds[f.kind] or 0) + 1 end end "
+             "host.parallel(table.unpack(f)) return kinds.timeout .. ' ' .. kinds.connect",
+             directory);
+    CHECK_STRING(run_in(text, 30000, 64 * MB), "returned: 4 3996");
+    while (count > 0)
+        close(fds[--count]);
+    close(listener);
+    unlink(at.sun_path);
+    rmdir(directory);
+}
+
 /* --- main ------------------------------------------------------------------------------------- */
 
 static void open_services(void)
@@ -840,14 +965,13 @@ static void open_services(void)
     own_watches = reactor.loop.watches;
 }
 
-int main(int argc, char **argv)
+int main(void)
 {
     setvbuf(stdout, NULL, _IOLBF, 0);
     if (!getenv("PG_TEST_URL") || !script_open(&reactor, NULL))
         return 1;
     test_ok = true;
     open_services();
-    (void)argc, (void)argv;
     RUN(a_server_is_reached_in_many_ways);
     RUN(the_environment_and_a_service_file_are_read);
     RUN(a_session_is_as_we_want_it);
@@ -873,6 +997,13 @@ int main(int argc, char **argv)
     RUN(one_connection_serves_one_at_a_time);
     RUN(what_is_closed_is_of_no_use);
     RUN(nothing_waits_where_nothing_can);
+    RUN(a_deadline_may_fall_anywhere);
+    RUN(a_deadline_ends_the_statement_on_the_server);
+    RUN(a_timeout_is_kept);
+    RUN(memory_may_run_out_anywhere);
+    RUN(memory_of_libpq_is_counted);
+    RUN(many_connections);
+    RUN(a_crowd_may_be_refused_at_once);
     script_close(&reactor);
     return test_report();
 }

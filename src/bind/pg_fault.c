@@ -125,7 +125,7 @@ static enum fault_kind own_kind(const char *text, const char *phase)
     if (strcmp(phase, "connect") == 0)
         return has(text, "timed out") ? FAULT_TIMEOUT : FAULT_CONNECT;
     if (has(text, "no password supplied") || has(text, "authentication method") ||
-        has(text, "SCRAM") || has(text, "channel binding"))
+        has(text, "SCRAM") || has(text, "server signature") || has(text, "channel binding"))
         return FAULT_AUTHENTICATION;
     if (has(text, "SSL") || has(text, "certificate") || strcmp(phase, "tls") == 0)
         return FAULT_TLS;

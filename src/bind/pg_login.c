@@ -8,7 +8,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -18,11 +17,13 @@
 #include "base/policy.h"
 #include "bind/dns.h"
 #include "bind/pg_target.h"
+#include "bind/portion.h"
 #include "loop/reactor.h"
 #include "loop/work.h"
 
 enum { SETTINGS_MAX = 64, LOGIN_BYTES_MAX = 1024 * 1024 };
 static const uint64_t share_min_ns = 100 * NS_PER_MS;
+static const uint64_t thread_patience_ns = 5 * NS_PER_S;
 
 struct pg_login {
     struct reactor *reactor;
@@ -41,6 +42,7 @@ struct pg_login {
     struct pg_turn server_turn;   /* from before it connects until the session ends */
     struct pg_turn login_turn;    /* from the startup packet until it is logged in */
     struct work poll;
+    struct timer patience; /* for poll, once nobody waits for it */
     PostgresPollingStatusType polled;
     PGconn *pg; /* the thread's while poll is under way */
     struct watch *watch;
@@ -93,8 +95,12 @@ static void drop_attempt(struct pg_login *login)
     loop_timer_disarm(&login->reactor->loop, &login->share);
     pg_turn_leave(&login->login_turn);
     pg_turn_leave(&login->server_turn);
-    if (work_is_under_way(&login->poll))
-        return; /* on_polled does it */
+    if (work_is_under_way(&login->poll)) { /* on_polled does it */
+        if (!timer_is_armed(&login->patience))
+            loop_timer_arm(&login->reactor->loop, &login->patience,
+                           clock_now_ns() + thread_patience_ns);
+        return;
+    }
     login->pq->finish(login->pg);
     login->pg = NULL;
 }
@@ -280,9 +286,6 @@ static void take_verification(struct pg_login *login)
 /* libpq keeps what comes until it has a whole message, however long. */
 static bool is_modest(struct pg_login *login)
 {
-    int coming = 0;
-    ioctl(login->pq->socket(login->pg), FIONREAD, &coming);
-    login->came += (size_t)coming;
     if (login->came > LOGIN_BYTES_MAX)
         fail(login, FAULT_PROTOCOL, "the server says more than belongs to a login");
     return login->came <= LOGIN_BYTES_MAX;
@@ -292,13 +295,13 @@ static void on_verified(void *owner, int status, int events)
 {
     (void)status, (void)events;
     struct pg_login *login = owner;
-    if (!is_modest(login))
-        return;
-    if (!login->pq->consumeInput(login->pg)) {
+    portion_begin();
+    int ok = login->pq->consumeInput(login->pg);
+    login->came += portion_end();
+    if (!ok)
         attempt_ended_badly(login);
-        return;
-    }
-    take_verification(login);
+    else if (is_modest(login))
+        take_verification(login);
 }
 
 /* PostgreSQL 14 and later report the setting by themselves. */
@@ -337,8 +340,7 @@ static void on_ready(void *owner, int status, int events)
     (void)status, (void)events; /* libpq finds out itself */
     struct pg_login *login = owner;
     unwatch(login);
-    if (is_modest(login))
-        advance(login);
+    advance(login);
 }
 
 /* What PQconnectPoll said is in polled. */
@@ -352,6 +354,8 @@ static void after_poll(struct pg_login *login)
     }
     if (strcmp(phase, login->phase) != 0)
         enter_phase(login, phase);
+    if (!is_modest(login))
+        return;
     if (login->polled == PGRES_POLLING_OK) {
         verify(login);
         return;
@@ -366,7 +370,19 @@ static void after_poll(struct pg_login *login)
 static void run_poll(struct work *work)
 {
     struct pg_login *login = list_entry(work, struct pg_login, poll);
+    portion_begin();
     login->polled = login->pq->connectPoll(login->pg);
+    login->came += portion_end();
+}
+
+/* A server may ask for 2,147,483,647 iterations of SCRAM, which are an hour, and nothing ends a
+ * thread that counts them.  The pool has four; so this worker goes, all its threads with it, and
+ * the supervisor has another do what it had to do. */
+static void on_patience_over(struct timer *timer)
+{
+    (void)timer;
+    memory_panic("a login that was given up still keeps a thread busy (a server that asks for too "
+                 "many iterations of SCRAM?)");
 }
 
 static void free_login(struct pg_login *login)
@@ -382,6 +398,7 @@ static void free_login(struct pg_login *login)
 static void on_polled(struct work *work)
 {
     struct pg_login *login = list_entry(work, struct pg_login, poll);
+    loop_timer_disarm(&login->reactor->loop, &login->patience);
     if (login->orphan)
         free_login(login);
     else if (!login->done)
@@ -456,7 +473,7 @@ static void advance(struct pg_login *login)
         work_start(&login->reactor->loop, &login->poll);
         return;
     }
-    login->polled = login->pq->connectPoll(login->pg);
+    run_poll(&login->poll);
     after_poll(login);
 }
 
@@ -735,6 +752,7 @@ struct pg_login *pg_login_new(struct reactor *reactor, const struct pq *pq,
     login->owner = owner;
     login->deadline.on_due = on_deadline;
     login->share.on_due = on_share_over;
+    login->patience.on_due = on_patience_over;
     login->poll = (struct work){.run = run_poll, .done = on_polled};
     login->phase = "target";
     return login;

@@ -10,7 +10,6 @@
 #include <lauxlib.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
 
 #include "base/buffer.h"
 #include "base/clock.h"
@@ -19,11 +18,13 @@
 #include "bind/pg_fault.h"
 #include "bind/pg_login.h"
 #include "bind/pg_value.h"
+#include "bind/portion.h"
 #include "loop/op.h"
 #include "loop/reactor.h"
 #include "vm/charge.h"
 
 enum {
+    ROW_COST = 32,               /* of a row without values, on its way */
     SESSION_COST = 48 * 1024,    /* what libpq holds for one: counted against the sandbox */
     MESSAGE_SLACK = 1024 * 1024, /* above what a result may hold: a message on its way */
     LEFT_MAX = 64 * 1024 * 1024, /* read and dropped of what a script left, for its transaction */
@@ -56,10 +57,11 @@ struct session {
     bool named, in_transaction; /* when it began */
     bool failed;                /* fault says why; what else comes is dropped */
     bool held;                  /* row is the next that a stream gives */
-    bool sent_all, over;        /* over: the last result has come */
+    bool asked_to_cancel;
+    bool sent_all, over; /* over: the last result has come */
     lua_Integer rows, most, max_rows;
-    size_t bytes, max_bytes, unparsed; /* unparsed: came since the last whole result */
-    enum pg_type *types;               /* of the columns, once they are known; owned */
+    size_t bytes, max_bytes, unparsed, dropped; /* unparsed: came since the last whole result */
+    enum pg_type *types;                        /* of the columns, once they are known; owned */
     int columns;
     char command[64], affected[24];
     struct pg_fault fault;
@@ -122,23 +124,36 @@ static const struct op_class session_class = {"db connection", session_release};
 
 /* --- the loop's side ------------------------------------------------------------------- */
 
-/* Ends the wait; the connection is closed by whoever waited. */
+static void fail_with(struct session *s, enum fault_kind kind, const char *message)
+{
+    if (s->failed)
+        return;
+    s->failed = true;
+    s->fault = (struct pg_fault){.phase = "query"};
+    fault_set(&s->fault.why, kind, "%s", message);
+}
+
+/* Ends the wait; the connection is closed by whoever waited.  If the statement had failed before,
+ * that is told. */
 static void break_off(struct session *s, enum fault_kind kind, const char *message)
 {
-    s->failed = true;
-    s->fault = (struct pg_fault){.phase = "query", .closed = true};
-    fault_set(&s->fault.why, kind, "%s", message);
+    fail_with(s, kind, message);
+    s->fault.closed = true;
     op_complete(&s->op, NULL);
 }
 
-static void on_silence(struct timer *timer)
+static void give_up(struct session *s)
 {
     char message[120];
-    struct session *s = list_entry(timer, struct session, op.timeout);
     snprintf(message, sizeof message,
              "no answer within %.4g s, nor did the server end it by itself",
              (double)s->statement_timeout_ns / (double)NS_PER_S);
     break_off(s, FAULT_TIMEOUT, message);
+}
+
+static void on_silence(struct timer *timer)
+{
+    give_up(list_entry(timer, struct session, op.timeout));
 }
 
 static void on_cancelled(void *owner)
@@ -151,14 +166,17 @@ static void on_cancelled(void *owner)
 
 static void ask_to_cancel(struct session *s)
 {
-    if (!s->cancel)
+    if (!s->asked_to_cancel)
         s->cancel = pq_cancel_start(s->op.reactor, s->pg, on_cancelled, s);
+    s->asked_to_cancel = true;
 }
 
 /* False when the connection broke; told at the next getResult. */
 static bool send_more(struct session *s)
 {
-    int left = s->pq->flush(s->pg);
+    portion_begin();
+    int left = s->pq->flush(s->pg); /* reads as well, while it cannot write */
+    s->unparsed += portion_end();
     s->sent_all = left == 0;
     return left >= 0;
 }
@@ -174,10 +192,10 @@ static void note_broken(struct session *s)
 
 static void read_more(struct session *s)
 {
-    int coming = 0;
-    ioctl(s->pq->socket(s->pg), FIONREAD, &coming);
-    s->unparsed += (size_t)coming;
-    if (!s->pq->consumeInput(s->pg)) {
+    portion_begin();
+    int ok = s->pq->consumeInput(s->pg);
+    s->unparsed += portion_end();
+    if (!ok) {
         note_broken(s);
         op_complete(&s->op, NULL);
     } else if (!s->pq->isBusy(s->pg)) {
@@ -205,15 +223,6 @@ static void on_ready(void *owner, int status, int events)
 
 /* --- a statement, result by result -------------------------------------------------------- */
 
-static void fail_with(struct session *s, enum fault_kind kind, const char *message)
-{
-    if (s->failed)
-        return;
-    s->failed = true;
-    s->fault = (struct pg_fault){.phase = "query"};
-    fault_set(&s->fault.why, kind, "%s", message);
-}
-
 /* "INSERT 0 1" -> "INSERT" */
 static void note_command(struct session *s, PGresult *result)
 {
@@ -237,13 +246,17 @@ static void note_fault(struct session *s, const PGresult *result)
     pg_fault_of_result(&s->fault, s->pq, s->pg, result, &context);
 }
 
-/* A transaction would not survive a cancel: so the rest is read, as long as it is not much. */
-static void note_left(struct session *s, const PGresult *result)
+/* A transaction would not survive a cancel: so the rest is read, as long as it is not much.  A
+ * server that does not stop when it is asked to is left. */
+static void note_dropped(struct session *s, const PGresult *result)
 {
+    s->dropped += ROW_COST;
     for (int i = 0; i < s->pq->nfields(result); i++)
-        s->bytes += (size_t)s->pq->getlength(result, 0, i);
-    if (s->bytes > LEFT_MAX)
+        s->dropped += (size_t)s->pq->getlength(result, 0, i);
+    if (s->dropped > LEFT_MAX)
         ask_to_cancel(s);
+    if (s->dropped > 2 * LEFT_MAX)
+        break_off(s, FAULT_LIMIT, "the server goes on sending rows though it was asked to stop");
 }
 
 /* What the result is; false when it is the row that the caller is to have. */
@@ -251,10 +264,10 @@ static bool digest(struct session *s, PGresult *result)
 {
     switch (s->pq->resultStatus(result)) {
     case PGRES_SINGLE_TUPLE:
-        if (s->stage == STAGE_LEFT)
-            note_left(s, result);
-        if (s->failed || s->stage == STAGE_LEFT)
+        if (s->failed || s->stage == STAGE_LEFT) {
+            note_dropped(s, result);
             return true;
+        }
         s->row = result;
         return false;
     case PGRES_TUPLES_OK:
@@ -316,6 +329,8 @@ static int wait(lua_State *L, struct session *s, lua_KFunction k)
     uint64_t until_ns = s->began_ns + s->statement_timeout_ns + grace_ns;
     s->op.timeout.on_due = on_silence;
     loop_timer_arm(&s->op.reactor->loop, &s->op.timeout, until_ns);
+    if (clock_now_ns() >= until_ns) /* rows that never end leave the timer no turn */
+        give_up(s);
     return op_await(L, &s->op, 0, k);
 }
 
@@ -449,9 +464,9 @@ static void begin_statement(struct session *s, enum stage stage, int sent)
 {
     forget_statement(s);
     s->stage = stage;
-    s->failed = s->over = s->held = false;
+    s->failed = s->over = s->held = s->asked_to_cancel = false;
     s->rows = 0;
-    s->bytes = s->unparsed = 0;
+    s->bytes = s->unparsed = s->dropped = 0;
     s->command[0] = s->affected[0] = '\0';
     s->sent_ns = s->began_ns = clock_now_ns();
     if (!sent || !send_more(s))
@@ -703,7 +718,6 @@ static int l_stop(lua_State *L)
     if (!s->pg || s->stage != STAGE_STREAMING)
         return 0;
     s->held = false;
-    s->bytes = 0;
     if (s->over) {
         end_statement(s);
         return 0;
