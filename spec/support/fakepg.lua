@@ -157,11 +157,11 @@ local MANNERS = {
   end },
   huge_count = { query = function(c) c:send(message("T", string.pack(">I2", 65535))) end },
   wrong_kind = { query = function(c) c:pump(message("?", "what is this")) end },
-  copy_out = { query = function(c)
+  copy_out = { no_data = true, query = function(c)
     c:send(message("H", string.pack(">I1I2I2", 0, 1, 0)))
     c:pump(message("d", ("x"):rep(1000)):rep(50))
   end },
-  copy_both = { query = function(c) c:send(message("W", string.pack(">I1I2I2", 0, 1, 0))) end },
+  copy_both = { no_data = true, query = function(c) c:send(message("W", string.pack(">I1I2I2", 0, 1, 0))) end },
   error = { query = function(c, options) c:complete(refusal("ERROR", options)) end },
   torn_row = { query = function(c)
     c:describe()
@@ -231,7 +231,7 @@ local MESSAGES = {
   D = function(c, body)
     if body:sub(1, 1) == "S" then c:send(message("t", "\0\0")) end
     local word = (c.statement:match("^%s*(%a+)") or ""):lower()
-    if HOUSEKEEPING[word] then c:send(message("n")) else c:describe() end
+    if HOUSEKEEPING[word] or MANNERS[c.server.manner].no_data then c:send(message("n")) else c:describe() end
   end,
   E = function(c) run(c, c.statement) end,
   C = function(c) c:send(message("3")) end,
