@@ -8,6 +8,7 @@
 
 #include "base/policy.h"
 #include "loop/work.h"
+#include "peer.h"
 #include "script.h"
 #include "test.h"
 
@@ -281,6 +282,71 @@ TEST(faults_of_login_have_kinds)
                      "return f.kind .. f.code .. f.phase .. tostring(f.closed) .. f.target"
                      ":gsub(':%d+', '') .. tostring(f.timings.total < 3)"),
                  "returned: no_database3D000logintruepostgres@127.0.0.1/nonetrue");
+}
+
+/* Whatever a target's author did wrong: no piece of the password (SeSam, pArole) is said. */
+TEST(no_message_holds_a_piece_of_a_password)
+{
+    static const char *const targets[] = {
+        "postgres://u:SeSam@127.0.0.1:1/SeSam",
+        "postgres://u:%%53eSam@127.0.0.1:1/x",
+        "postgres://u:SeSam%zz@127.0.0.1:1/x",
+        "postgres://u:Se\"SeSam\"Sam%zz@127.0.0.1:1/x",
+        "postgres://u:%00SeSam@127.0.0.1:1/x",
+        "postgres://u:p@SeSam@127.0.0.1:1/x",
+        "postgres://u:p@SeSam/pArole@127.0.0.1:1/x",
+        "postgres://u:p/SeSam@127.0.0.1:1/x",
+        "postgres://u:12/SeSam@127.0.0.1:1/x",
+        "postgres://u:p?SeSam@127.0.0.1:1/x",
+        "postgres://u:p?SeSam@pArole@127.0.0.1:1/x",
+        "postgres://u:p#SeSam@127.0.0.1:1/x",
+        "postgres://u:[SeSam@127.0.0.1:1/x",
+        "postgres://u:p@[SeSam/x",
+        "postgres://u:p@127.0.0.1:SeSam/x",
+        "postgres://u:SeSam@127.0.0.1:1/x?wrong=SeSam",
+        "postgres://127.0.0.1:1/x?password=SeSam&user",
+        "postgres://127.0.0.1:1/x?password=SeSam=pArole",
+        "postgres://127.0.0.1:1/x?passwort=SeSam",
+        "postgres://127.0.0.1:1/x?user=u&password=SeSam",
+        "postgresql+psycopg2://u:SeSam@127.0.0.1:1/x",
+        "jdbc:postgresql://u:SeSam@127.0.0.1:1/x",
+        "jdbc:postgresql://127.0.0.1:1/x?user=u&password=SeSam",
+        "u:SeSam@127.0.0.1:1/x",
+        "host=127.0.0.1 port=1 password=SeSam",
+        "host=127.0.0.1 port=1 password='SeSam pArole'",
+        "host=127.0.0.1 port=1 password=SeSam pArole",
+        "host=127.0.0.1 port=1 password='SeSam' pArole",
+        "host=127.0.0.1 port=1 password=\"SeSam pArole\"",
+        "host=127.0.0.1 port=1 password='SeSam",
+        "host=127.0.0.1 port=1 password='Se'SeSam'",
+        "host=127.0.0.1 port=1 password=p \";\"SeSam\"pArole",
+        "host=127.0.0.1 port=1 password SeSam",
+        "host=127.0.0.1 port=1 password : SeSam",
+        "host=127.0.0.1 port=1 pass=SeSam",
+        "host=127.0.0.1 port=1 password=p SeSam=x",
+        "host=127.0.0.1;port=1;password=SeSam",
+        "host=127.0.0.1,password=SeSam",
+        "host=127.0.0.1&password=SeSam",
+        "Host=127.0.0.1;Username=u;Password=SeSam",
+        "user=u;pwd=SeSam host=127.0.0.1 port=1",
+        "host=127.0.0.1 dbname=postgres://u:SeSam@127.0.0.1:1/x port=1",
+        "host=127.0.0.1 port=SeSam",
+        "host=127.0.0.1 port=1 sslmode=SeSam",
+        "host=127.0.0.1 port=1 sslkey=/nowhere sslpassword=SeSam",
+    };
+    for (size_t i = 0; i < sizeof targets / sizeof *targets; i++) {
+        char text[700];
+        snprintf(
+            text, sizeof text,
+            "local all, f, c = {}, nil, nil local label, g = pg.label([==[%s]==]) "
+            "c, f = try([==[%s]==]) all[1] = label or '' for _, t in ipairs { g or {}, f } do "
+            "for k, v in pairs(t) do if type(v) == 'string' then all[#all + 1] = k .. '=' .. v "
+            "end end end local said = table.concat(all, ' | ') "
+            "for _, piece in ipairs { 'SeSam', 'pArole', 'eSam', 'SeSa' } do "
+            "if said:find(piece, 1, true) then return said end end return 'kept'",
+            targets[i], targets[i]);
+        CHECK_STRING(run(text), "returned: kept");
+    }
 }
 
 /* --- values ---------------------------------------------------------------------- */
@@ -588,11 +654,11 @@ TEST(results_are_bounded)
                  "max_bytes idle");
     /* one value that is more than all: the connection goes, before it has arrived */
     CHECK_STRING(run("local c = open() local t = host.now() local r, f = c:run("
-                     "\"select repeat('x', 200000000)\", { n = 0 }, how { max_bytes = 10000 }) "
+                     "\"select repeat('x', 50000000)\", { n = 0 }, how { max_bytes = 10000 }) "
                      "return f.kind .. tostring(f.closed) .. c:state()"),
                  "returned: limittrueclosed");
     CHECK_STRING(run("local c = open() local r, f = c:run("
-                     "\"do $$ begin raise exception '%', repeat('x', 100000000); end $$\", "
+                     "\"do $$ begin raise exception '%', repeat('x', 30000000); end $$\", "
                      "{ n = 0 }, how { max_bytes = 10000 }) return f.kind"),
                  "returned: limit");
     check_server_is_rid_of_us();
@@ -660,7 +726,7 @@ TEST(the_rest_of_the_rows_is_dropped)
     CHECK_STRING(run("local c = open() local t = host.now() for i = 1, 20 do "
                      "start(c, 'select generate_series(1, 100000000)') c:next() c:stop() "
                      "if value(c, 'select $1::int', i) ~= i then return 'wrong' end end "
-                     "return c:state() .. tostring(host.now() - t < 3)"),
+                     "return c:state() .. tostring(host.now() - t < 9)"),
                  "returned: idletrue");
     /* inside one, it is read and dropped, and the transaction lives on */
     CHECK_STRING(run("local c = open() control(c, 'begin') start(c, 'select "
@@ -681,7 +747,6 @@ TEST(the_rest_of_the_rows_is_dropped)
                      "from generate_series(1, 1000000)\") c:next() c:stop() "
                      "local f = fault(c, 'select 5') return f.kind .. ' ' .. c:state()"),
                  "returned: query failed");
-    CHECK_STRING(run("local c = open() start(c, 'select pg_sleep(10)') return 1"), "returned: 1");
     CHECK_STRING(run("local c = open() start(c, 'select 1') c:stop() c:close() c:stop() "
                      "return c:state()"),
                  "returned: closed");
@@ -930,6 +995,34 @@ TEST(many_connections)
                  "returned: few");
 }
 
+/* One that does not answer is not waited for until the end when there are others. */
+TEST(an_address_has_its_share_of_the_time)
+{
+    struct peer peer;
+    char text[300];
+    int fds[4];
+    CHECK(peer_start(&peer, PEER_DEAF, "127.0.0.1", 0));
+    struct sockaddr_in at = {.sin_family = AF_INET,
+                             .sin_port = htons((uint16_t)peer.port),
+                             .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    for (int i = 0; i < 4; i++) { /* fill the backlog */
+        fds[i] = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
+        (void)!connect(fds[i], (struct sockaddr *)&at, sizeof at);
+    }
+    snprintf(text, sizeof text,
+             "local c = open('host=127.0.0.1,127.0.0.1 user=postgres port=%d,' .. PORT, "
+             "{ timeout = 1 }) local t = c:info().timings "
+             "return tostring(t.connect > 0.4 and t.total < 0.9)",
+             peer.port);
+    CHECK_STRING(run(text), "returned: true");
+    snprintf(text, sizeof text, "return no('host=127.0.0.1 port=%d', { timeout = 0.2 })",
+             peer.port);
+    CHECK_STRING(run(text), "returned: timeout: no connection within 0.2 s");
+    for (int i = 0; i < 4; i++)
+        close(fds[i]);
+    peer_stop(&peer);
+}
+
 /* A socket that nobody accepts from, its backlog full: it refuses at once. */
 TEST(a_crowd_may_be_refused_at_once)
 {
@@ -978,6 +1071,7 @@ int main(void)
     RUN(what_is_read_only_stays_so);
     RUN(a_kind_of_server_can_be_asked_for);
     RUN(faults_of_login_have_kinds);
+    RUN(no_message_holds_a_piece_of_a_password);
     RUN(values_become_lua_s);
     RUN(numeric_may_be_a_number);
     RUN(arrays_become_tables);
@@ -1003,6 +1097,7 @@ int main(void)
     RUN(memory_may_run_out_anywhere);
     RUN(memory_of_libpq_is_counted);
     RUN(many_connections);
+    RUN(an_address_has_its_share_of_the_time);
     RUN(a_crowd_may_be_refused_at_once);
     script_close(&reactor);
     return test_report();

@@ -49,6 +49,7 @@ end
 
 -- Closes when what was sent is gone.
 function client:hang_up()
+  self.server.sessions[self.pid] = nil
   if not self.socket:is_closing() then
     self.socket:shutdown(function() if not self.socket:is_closing() then self.socket:close() end end)
   end
@@ -100,6 +101,29 @@ local MANNERS = {
   end },
   notices_at_login = { startup = function(c) c:pump(NOTICE:rep(200)) end },
   cleartext = { startup = function(c) c:send(message("R", string.pack(">I4", 3))) end },
+  tells_password = { -- in the reason why it refuses
+    startup = function(c) c:send(message("R", string.pack(">I4", 3))) end,
+    password = function(c, _, text)
+      c:send(fault("E", "FATAL", "28P01", "not " .. text:gsub("%z", "")))
+      c:hang_up()
+    end,
+  },
+  gss = { startup = function(c) c:send(message("R", string.pack(">I4", 7))) end },
+  unknown_method = { startup = function(c) c:send(message("R", string.pack(">I4", 99))) end },
+  huge_notice_at_login = { startup = function(c)
+    c:send(AUTHENTICATED, string.pack(">c1I4", "N", GIGABYTE), "SNOTICE\0C00000\0M")
+    c:pump(("x"):rep(1 << 24))
+  end },
+  parameters_at_login = { startup = function(c)
+    c:send(AUTHENTICATED)
+    c:pump(message("S", "application_name\0" .. ("x"):rep(1000) .. "\0"):rep(50))
+  end },
+  drip = { startup = function(c) -- a byte now and then
+    local timer = uv.new_timer()
+    timer:start(0, 20, function()
+      if c.socket:is_closing() then timer:close() else c:send("N") end
+    end)
+  end },
   md5 = { startup = function(c) c:send(message("R", string.pack(">I4c4", 5, "salt"))) end },
   scram = { -- asks for so many iterations (option), and proves itself wrongly
     startup = function(c) c:send(message("R", string.pack(">I4zz", 10, "SCRAM-SHA-256", ""))) end,
@@ -117,6 +141,27 @@ local MANNERS = {
   ssl_stall = { ssl = function(c) c:send("S") end },
   ssl_injected = { ssl = function(c) c:send("S", AUTHENTICATED) end }, -- in plain text, before the handshake
   stall = { query = function() end },
+  errors = { query = function(c, options) c:pump(refusal("ERROR", options):rep(200)) end },
+  notifications = { query = function(c) c:pump(message("A", string.pack(">I4zz", 1, "shop", ("x"):rep(1000))):rep(50)) end },
+  null_rows = { query = function(c)
+    c:describe()
+    c:pump(message("D", string.pack(">I2i4", 1, -1)):rep(5000))
+  end },
+  wrong_row = { query = function(c)
+    c:describe()
+    c:pump(message("D", string.pack(">I2s4s4", 2, "1", "2")))
+  end },
+  negative_length = { query = function(c)
+    c:describe()
+    c:complete(message("D", string.pack(">I2i4", 1, -7)), message("C", "SELECT 1\0"))
+  end },
+  huge_count = { query = function(c) c:send(message("T", string.pack(">I2", 65535))) end },
+  wrong_kind = { query = function(c) c:pump(message("?", "what is this")) end },
+  copy_out = { no_data = true, query = function(c)
+    c:send(message("H", string.pack(">I1I2I2", 0, 1, 0)))
+    c:pump(message("d", ("x"):rep(1000)):rep(50))
+  end },
+  copy_both = { no_data = true, query = function(c) c:send(message("W", string.pack(">I1I2I2", 0, 1, 0))) end },
   error = { query = function(c, options) c:complete(refusal("ERROR", options)) end },
   torn_row = { query = function(c)
     c:describe()
@@ -145,10 +190,23 @@ local MANNERS = {
 local HOUSEKEEPING = { set = "I", reset = "I", show = "I", discard = "I", deallocate = "I", begin = "T", start = "T",
   savepoint = "T", commit = "I", rollback = "I", ["end"] = "I", abort = "I" }
 
+-- The answer to SHOW (option show): its end comes later than its row.
+local function show(c)
+  local timer = uv.new_timer()
+  c:describe()
+  c:send(row(c.server.options.show))
+  c.unanswered = true
+  timer:start(50, 0, function()
+    timer:close()
+    c:complete(message("C", "SHOW\0"))
+  end)
+end
+
 local function run(c, text)
   local word = (text:match("^%s*(%a+)") or ""):lower()
   local state = HOUSEKEEPING[word]
   c.server:note("query", text)
+  if word == "show" and c.server.options.show then return show(c) end
   if state then
     if word ~= "set" and word ~= "show" then c.transaction = state end
     return c:complete(message("C", word:upper() .. "\0"))
@@ -173,7 +231,7 @@ local MESSAGES = {
   D = function(c, body)
     if body:sub(1, 1) == "S" then c:send(message("t", "\0\0")) end
     local word = (c.statement:match("^%s*(%a+)") or ""):lower()
-    if HOUSEKEEPING[word] then c:send(message("n")) else c:describe() end
+    if HOUSEKEEPING[word] or MANNERS[c.server.manner].no_data then c:send(message("n")) else c:describe() end
   end,
   E = function(c) run(c, c.statement) end,
   C = function(c) c:send(message("3")) end,
@@ -251,7 +309,7 @@ end
 --- Starts one.
 -- @param manner a name in MANNERS
 -- @param options sqlstate and message of what is refused; iterations (of scram); after (queries answered as they
---   should be, before the manner shows); obey (true: a cancel ends the statement)
+--   should be, before the manner shows); obey (true: a cancel ends the statement); show (what SHOW answers)
 -- @return a server with port, url, connections and the lists startup, query, cancel ("pid key"), password; the table
 --   sessions, by pid, has pid and key of those that are open
 function fakepg.start(manner, options)

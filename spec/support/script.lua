@@ -27,7 +27,8 @@ function script.run(text, options)
   if run.code ~= 0 or not outcome or not left:find("^ops=0 watches=0 ") then
     error(("runner ended with code %s, signal %s\n%s%s"):format(run.code, run.signal, run.stdout, run.stderr), 2)
   end
-  return outcome, tonumber(left:match("milliseconds=(%d+)")), tonumber(left:match("peak=(%d+)"))
+  return outcome, tonumber(left:match("milliseconds=(%d+)")), tonumber(left:match("peak=(%d+)")),
+    tonumber(left:match("resident=(%d+)"))
 end
 
 --- The same for text that uses http and json: they are locals in it.

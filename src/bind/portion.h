@@ -8,6 +8,7 @@
 #ifndef HOSPITAL_BIND_PORTION_H
 #define HOSPITAL_BIND_PORTION_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 enum { PORTION = 256 * 1024 };
@@ -16,5 +17,8 @@ enum { PORTION = 256 * 1024 };
  * (EAGAIN) until portion_end, which tells how much it was.  Not to be nested. */
 void portion_begin(void);
 size_t portion_end(void);
+
+/* Since portion_begin: the last read found nothing to read. */
+bool portion_is_dry(void);
 
 #endif

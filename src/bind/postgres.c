@@ -24,7 +24,8 @@
 #include "vm/charge.h"
 
 enum {
-    ROW_COST = 32,               /* of a row without values, on its way */
+    ERRORS_MAX = 8, /* of one statement: there is one, and perhaps the end of the session */
+    ROW_COST = 32,  /* of a row without values, on its way */
     SESSION_COST = 48 * 1024,    /* what libpq holds for one: counted against the sandbox */
     MESSAGE_SLACK = 1024 * 1024, /* above what a result may hold: a message on its way */
     LEFT_MAX = 64 * 1024 * 1024, /* read and dropped of what a script left, for its transaction */
@@ -63,6 +64,7 @@ struct session {
     size_t bytes, max_bytes, unparsed, dropped; /* unparsed: came since the last whole result */
     enum pg_type *types;                        /* of the columns, once they are known; owned */
     int columns;
+    unsigned errors;
     char command[64], affected[24];
     struct pg_fault fault;
 };
@@ -190,12 +192,23 @@ static void note_broken(struct session *s)
     s->failed = true;
 }
 
+/* Under TLS, libpq 15 may leave a part of a record with OpenSSL, which no descriptor tells of: so
+ * it is asked again until OpenSSL finds nothing to read. */
+static bool consume(struct session *s)
+{
+    enum { PIECES_MAX = 2 * PORTION / 8192 };
+    bool tls = s->pq->sslInUse(s->pg);
+    portion_begin();
+    bool ok = s->pq->consumeInput(s->pg);
+    for (int i = 0; ok && tls && !portion_is_dry() && i < PIECES_MAX; i++)
+        ok = s->pq->consumeInput(s->pg);
+    s->unparsed += portion_end();
+    return ok;
+}
+
 static void read_more(struct session *s)
 {
-    portion_begin();
-    int ok = s->pq->consumeInput(s->pg);
-    s->unparsed += portion_end();
-    if (!ok) {
+    if (!consume(s)) {
         note_broken(s);
         op_complete(&s->op, NULL);
     } else if (!s->pq->isBusy(s->pg)) {
@@ -234,8 +247,11 @@ static void note_command(struct session *s, PGresult *result)
     s->command[size] = '\0';
 }
 
+/* The first counts.  libpq puts all of them into one text, which must not grow for ever. */
 static void note_fault(struct session *s, const PGresult *result)
 {
+    if (++s->errors > ERRORS_MAX)
+        break_off(s, FAULT_PROTOCOL, "the server reports error after error");
     if (s->failed || s->stage == STAGE_LEFT)
         return;
     struct pg_context context = {
@@ -466,6 +482,7 @@ static void begin_statement(struct session *s, enum stage stage, int sent)
     s->stage = stage;
     s->failed = s->over = s->held = s->asked_to_cancel = false;
     s->rows = 0;
+    s->errors = 0;
     s->bytes = s->unparsed = s->dropped = 0;
     s->command[0] = s->affected[0] = '\0';
     s->sent_ns = s->began_ns = clock_now_ns();

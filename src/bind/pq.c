@@ -15,6 +15,7 @@
 #include "loop/reactor.h"
 
 enum { CANCELS_MAX = 16 };
+static const uint64_t farewell_ns = 250 * NS_PER_MS;
 static const uint64_t cancel_ns =
     1 * NS_PER_S; /* to wait for on_done; the thread may stay longer */
 
@@ -190,10 +191,14 @@ struct pg_lines *pq_lines(struct reactor *reactor)
 
 /* --- the service ------------------------------------------------------------ */
 
+/* Those of the checks that ended last get a moment: the process may end next. */
 static void close_cancels(struct pq_service *service)
 {
     struct outbox *outbox = service->outbox;
     struct list *link;
+    uint64_t now_ns, until_ns = clock_now_ns() + farewell_ns;
+    while (!list_empty(&service->cancels) && (now_ns = clock_now_ns()) < until_ns)
+        loop_turn(&service->reactor->loop, until_ns - now_ns);
     while ((link = list_shift(&service->cancels))) {
         struct pq_cancel *cancel = list_entry(link, struct pq_cancel, link);
         loop_timer_disarm(&service->reactor->loop, &cancel->patience);
