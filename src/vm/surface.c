@@ -102,6 +102,7 @@ static const luaL_Reg modules[] = {
     {"hospital.core.tcp", bind_tcp_open},
     {"hospital.core.ping", bind_ping_open},
     {"hospital.core.postgres", bind_postgres_open},
+    {"hospital.core.mysql", bind_mysql_open},
     {NULL, NULL},
 };
 
