@@ -182,8 +182,13 @@ static void set_tls(struct mysql_link *link)
         return;
     if (t->ca)
         set(my, MYSQL_OPT_SSL_CA, t->ca);
-    if (t->capath || (verified && !t->ca))
-        set(my, MYSQL_OPT_SSL_CAPATH, t->capath ? t->capath : system_path);
+    if (t->capath)
+        set(my, MYSQL_OPT_SSL_CAPATH, t->capath);
+    if (verified && !t->ca && !t->capath) {
+        const char *file = getenv("SSL_CERT_FILE"); /* the operator's, as it is to OpenSSL */
+        bool said = file && *file;
+        set(my, said ? MYSQL_OPT_SSL_CA : MYSQL_OPT_SSL_CAPATH, said ? file : system_path);
+    }
     if (t->cert)
         set(my, MYSQL_OPT_SSL_CERT, t->cert);
     if (t->key)
