@@ -4,10 +4,10 @@ local host = import "hospital.host"
 local probe = import "hospital.probe"
 local session = import "hospital.db_session"
 local transaction = import "hospital.db_transaction"
+local parameters = import "hospital.db_parameters"
 local null = import("hospital.json").json.null
-local import, next, rawget, rawlen, select, setmetatable, type =
-  import, next, rawget, rawlen, select, setmetatable, type
-local find, format = string.find, string.format
+local next, setmetatable, type = next, setmetatable, type
+local format = string.format
 local misuse = probe.misuse
 
 local UNLIMITED = 1 << 53 -- rows that are read one by one need no room
@@ -30,32 +30,7 @@ local function session_of(conn, what)
   return s
 end
 
--- --- parameters -------------------------------------------------------------------
-
-local function read_parameter(s, what, value)
-  local kind = type(value)
-  if value == nil or value == null or kind == "boolean" or kind == "number" then return value end
-  if kind == "string" then
-    if s.dialect.arrays and find(value, "\0", 1, true) then
-      misuse("%s: %s has no text with a NUL byte: use db.bytes", what, s.dialect.title)
-    end
-    return value
-  end
-  if kind ~= "table" then misuse("%s: a %s cannot be a parameter", what, kind) end
-  if type(rawget(value, "bytes")) == "string" and next(value) == "bytes" and next(value, "bytes") == nil then
-    return { bytes = rawget(value, "bytes") }
-  end
-  if s.dialect.arrays then return import("hospital.db_array")(what, value) end
-  if rawlen(value) == 0 then misuse("%s: a table as a parameter is db.bytes(text)", what) end
-  misuse("%s: a list as a parameter is an array, which %s does not have", what, s.dialect.title)
-end
-
--- The values behind the SQL, nil ones counted.
-local function parameters(s, what, ...)
-  local list = { n = select("#", ...) }
-  for i = 1, list.n do list[i] = read_parameter(s, what, (select(i, ...))) end
-  return list
-end
+-- --- statements -------------------------------------------------------------------
 
 local function run(conn, what, how, sql, ...)
   local s = session_of(conn, what)
@@ -63,8 +38,6 @@ local function run(conn, what, how, sql, ...)
   if failure then host.raise(failure) end
   return result, s
 end
-
--- --- statements -------------------------------------------------------------------
 
 --- Runs a statement and returns its rows.
 -- @function conn:query
@@ -145,8 +118,8 @@ function methods.exec(conn, sql, ...)
 end
 
 --- Reads the rows of a statement one by one, as many as there are.
--- The connection is busy until the loop ends; `break` drops the rest. Neither max_rows nor max_bytes
--- holds unless the connection was given one.
+-- The connection is busy until the loop ends; `break` drops the rest. max_bytes is of one row here, and
+-- max_rows holds only when the connection was given one.
 -- @function conn:each
 -- @param sql string one statement
 -- @param ... values of its parameters
@@ -159,7 +132,7 @@ end
 function methods.each(conn, sql, ...)
   local s = session_of(conn, "conn:each")
   local stream, failure = session.start(s, "conn:each", sql, parameters(s, "conn:each", ...), {
-    shape = "named", max_rows = s.options.max_rows or UNLIMITED, max_bytes = s.options.max_bytes or UNLIMITED,
+    shape = "named", max_rows = s.options.max_rows or UNLIMITED,
   })
   if not stream then host.raise(failure) end
   local function step()

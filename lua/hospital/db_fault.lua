@@ -79,7 +79,7 @@ function db_fault.statement(place, sql, fault, seconds)
   if type(fault.position) == "number" then add(excerpt(sql, fault.position)) else add("  in: " .. brief(sql, 160)) end
   add(said("detail", fault.detail))
   add(said("hint", fault.hint))
-  if fault.code then add("SQLSTATE " .. tostring(fault.code)) end
+  if fault.code then add((#tostring(fault.code) == 5 and "SQLSTATE " or "code ") .. tostring(fault.code)) end
   fault.message, fault.target = concat(lines, "\n"), place.name
   return fault
 end
@@ -88,6 +88,12 @@ end
 function db_fault.own(place, kind, text, ...)
   return { kind = kind, phase = "query", target = place.name,
     message = format("%s %s: " .. text, place.kind, place.name, ...) }
+end
+
+-- A demand of an assertion's that does not hold: nil and a failure.
+function db_fault.demand(place, text, expected, actual, diff)
+  return nil, { kind = "assertion", target = place.name, message = format("%s %s: %s", place.kind, place.name, text),
+    expected = expected, actual = actual, diff = diff }
 end
 
 return db_fault

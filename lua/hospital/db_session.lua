@@ -41,7 +41,7 @@ function session.open(what, place, options, rolled_back)
   probe.note(place.kind, place.name, format("connected in %s, %s %s", probe.time_text(host.now() - began),
     info.server, info.version), info.timings)
   return {
-    raw = raw, place = place, dialect = place.dialect, options = options, write = given.write,
+    raw = raw, place = place, dialect = place.dialect, options = options, write = given.write or place.own,
     limits = targets.limits(options), for_rolled_back = rolled_back, statements = 0, seconds = 0,
     -- level: the innermost transaction or savepoint; stream: what conn:each reads
     -- waiting: a call is under way; over: why no more is possible

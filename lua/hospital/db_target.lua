@@ -46,22 +46,25 @@ local function dialect_of(what, text)
   elseif rest ~= "" and sub(rest, 1, 2) ~= "//" or rest == "" and dialect == "mysql" then
     misuse("%s: %s: is followed by //", what, scheme)
   end
-  return dialect
+  return dialect, dialect == "sqlite" and rest or nil
 end
 
--- { dialect = its table, driver, target (as the driver takes it), kind, name }: kind
--- and name are the label, "postgres" and "app@db:5432/shop".
+-- { dialect = its table, driver, target (as the driver takes it), kind, name, own }: kind
+-- and name are the label, "postgres" and "app@db:5432/shop"; own: nobody else sees it,
+-- and it may always be written.
 function target.read(what, text)
-  local dialect = dialect_of(what, text)
+  local dialect, path = dialect_of(what, text)
   local ok, driver = pcall(import, "hospital.core." .. dialect)
   if not ok then misuse("%s: this build has no driver for %s", what, dialect) end
   if find(text, "^%a+:$") then text = lower(text) .. "//" end -- all of it from the environment
+  text = path or text
   local label, why = driver.label(text)
-  if not label then misuse("%s: %s", what, tostring(why)) end
-  local kind, name = match(label, "^(%S+) (.*)$")
+  if not label then
+    host.raise({ kind = why.kind, phase = why.phase, message = what .. ": " .. why.message })
+  end
   return {
     dialect = import("hospital.db_" .. dialect), driver = driver, target = text,
-    kind = kind or dialect, name = name or label,
+    kind = dialect, name = label, own = path == ":memory:",
   }
 end
 

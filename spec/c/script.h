@@ -26,6 +26,9 @@ struct script_outcome {
 /* What scripts say goes here, unless it is NULL. */
 static struct record *script_record;
 
+/* Called when a script has ended, before what it left open is closed; may be NULL. */
+static void (*script_before_close)(void);
+
 static const char *script_kill_names[] = {"", "deadline", "memory", "stuck", "cancelled"};
 
 static inline void script_on_end(struct task *task)
@@ -77,6 +80,8 @@ static inline void script_run_as(struct reactor *reactor, const char *text, unsi
     while (task && !out->ended)
         reactor_turn(reactor, UINT64_MAX);
     out->took_ns = clock_now_ns() - began_ns;
+    if (script_before_close)
+        script_before_close();
     scope_close(&scope);
     out->memory_peak = vm->memory_peak;
     /* children that were cancelled with their parent end in the next turn */

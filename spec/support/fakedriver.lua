@@ -167,10 +167,10 @@ end
 
 -- kind: "postgres", "sqlite" or "mysql".  `fails`: a failed statement fails its transaction.
 function fakedriver.new(kind, host)
-  local driver = { name = kind .. " app@db:5432/shop", fails = kind == "postgres", host = host,
+  local driver = { name = "app@db:5432/shop", fails = kind == "postgres", host = host,
     answers = {}, log = {}, calls = {}, opened = {}, verified = 0 }
   function driver.label(target)
-    if target:find("bad", 1, true) then return nil, "the target has no host" end
+    if target:find("bad", 1, true) then return nil, { kind = "syntax", phase = "target", message = "the target has no host" } end
     return driver.name
   end
   function driver.connect(target, options)

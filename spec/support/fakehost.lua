@@ -20,6 +20,11 @@ for _, name in ipairs { "equal", "not_equal", "is", "is_not", "true", "false", "
   fakehost.surface["assert_" .. name] = "assertions"
   fakehost.surface["expect_" .. name] = "assertions"
 end
+for _, name in ipairs { "database", "query", "table", "migrated", "connections", "no_long_transactions", "index_valid",
+  "replication", "integrity" } do
+  fakehost.surface["assert_" .. name] = "db_assertions"
+  fakehost.surface["expect_" .. name] = "db_assertions"
+end
 
 local UNITS = { us = 1e-6, ms = 1e-3, s = 1, m = 60, h = 3600, d = 86400, [""] = 1 }
 

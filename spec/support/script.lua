@@ -14,12 +14,12 @@ script.runner = os.getenv("HOSPITAL_RUN_SCRIPT") or "build/spec/run_script"
 
 --- Runs text; the outcome is "returned: ...", "raised: ..." or "killed: ...".
 -- Raises when an operation or a watch is left open, or a sanitizer complains.
--- @param options { deadline = ms, memory = bytes, env = {} }
+-- @param options { deadline = ms, memory = bytes, env = {}, allow = what --allow takes }
 function script.run(text, options)
   options = options or {}
   local path = tree.make({ ["script.lua"] = text }) .. "/script.lua"
   local run = process.run(script.runner, {
-    args = { path, tostring(options.deadline or 10000), tostring(options.memory or 16 << 20) },
+    args = { path, tostring(options.deadline or 10000), tostring(options.memory or 16 << 20), options.allow },
     env = options.env, seconds = 30,
   })
   uv.run("nowait") -- lets what was closed be closed: luv crashes at exit otherwise

@@ -196,8 +196,40 @@ static void find_constraint(struct mysql_fault *fault, const char *text)
            copy_quoted(fault->constraint, text, "Check constraint '", '\''));
 }
 
+/* "… near 'TEXT' at line 2": the server quotes at most 80 bytes of what is left. */
+static const char *find_near(const char *text, const char *sql)
+{
+    const char *near = strstr(text, " near '"), *end = near;
+    if (!near)
+        return NULL;
+    near += 7;
+    for (const char *at = near; (at = strstr(at, "' at line ")); at++)
+        end = at;
+    if (end < near)
+        return NULL;
+    size_t size = (size_t)(end - near);
+    unsigned long line = strtoul(end + 10, NULL, 10);
+    if (size == 0)
+        return sql + strlen(sql);
+    for (; line > 1 && (sql = strchr(sql, '\n')); line--)
+        sql++;
+    if (size > 3 && sql && strncmp(end - 3, "...", 3) == 0)
+        size -= 3;
+    return sql ? memmem(sql, strlen(sql), near, size) : NULL;
+}
+
+static void find_position(struct mysql_fault *fault, const char *text, const char *sql)
+{
+    const char *at = find_near(text, sql);
+    if (!at)
+        return;
+    fault->position = 1;
+    for (; sql < at; sql++)
+        fault->position += (*sql & 0xC0) != 0x80; /* characters */
+}
+
 void mysql_fault_of_statement(struct mysql_fault *fault, unsigned number, const char *state,
-                              const char *text, bool read_only)
+                              const char *text, const char *sql, bool read_only)
 {
     begin(fault, number, state, "query");
     enum fault_kind kind = kind_of(number, state);
@@ -209,6 +241,8 @@ void mysql_fault_of_statement(struct mysql_fault *fault, unsigned number, const 
         kind = FAULT_QUERY; /* 1290 names many options */
     if (kind == FAULT_CONSTRAINT)
         find_constraint(fault, text);
+    if (kind == FAULT_SYNTAX && sql)
+        find_position(fault, text, sql);
     fault->closed = !is_servers(number);
     for (size_t i = 0; i < sizeof ends / sizeof ends[0]; i++)
         fault->closed |= ends[i] == number;
@@ -237,6 +271,10 @@ void mysql_fault_push(lua_State *L, const struct mysql_fault *fault)
     set_text(L, "code", fault->code);
     set_text(L, "hint", fault->hint);
     set_text(L, "constraint", fault->constraint);
+    if (fault->position > 0) {
+        lua_pushinteger(L, fault->position);
+        lua_setfield(L, -2, "position");
+    }
     if (fault->closed) {
         lua_pushboolean(L, 1);
         lua_setfield(L, -2, "closed");

@@ -15,6 +15,7 @@ struct mysql_fault {
     const char *phase; /* "target", "policy", "dns", "connect", "tls", "login", "query" */
     char code[6];      /* SQLSTATE; empty: not from the server */
     unsigned number;   /* of the error; 0: none */
+    int position;      /* in the statement, in characters from 1; 0: none */
     bool closed;       /* the connection is of no more use */
     bool elsewhere;    /* another address of the host may do what this one could not */
     char hint[200], constraint[65];
@@ -26,7 +27,7 @@ void mysql_fault_of_login(struct mysql_fault *fault, unsigned number, const char
 
 /* The same of a statement.  read_only: the session is so by our own wish. */
 void mysql_fault_of_statement(struct mysql_fault *fault, unsigned number, const char *state,
-                              const char *text, bool read_only);
+                              const char *text, const char *sql, bool read_only);
 
 /* Pushes the fault as a table (contract: src/README.md).  [-0, +1, m] */
 void mysql_fault_push(lua_State *L, const struct mysql_fault *fault);

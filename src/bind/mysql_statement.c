@@ -36,12 +36,12 @@ static void note_fault(struct mysql_statement *s, unsigned number, const char *s
     s->rolled_back |= number == DEADLOCK;
     if (!s->failed) {
         s->failed = true;
-        mysql_fault_of_statement(&s->fault, number, state, text, s->read_only);
+        mysql_fault_of_statement(&s->fault, number, state, text, s->sql, s->read_only);
         mysql_target_redact(s->link->target, s->fault.why.message, sizeof s->fault.why.message);
         s->over |= s->fault.closed;
     } else {
         struct mysql_fault second;
-        mysql_fault_of_statement(&second, number, state, text, s->read_only);
+        mysql_fault_of_statement(&second, number, state, text, s->sql, s->read_only);
         if (second.closed)
             give_up(s);
     }

@@ -462,6 +462,17 @@ static void set(struct settings *s, const char *keyword, const char *value)
     s->values[s->count++] = value;
 }
 
+/* Our session is read-only by default, and libpq judges servers by that: so it is asked for
+ * what decides whether one can be written at all. */
+static const char *attributes_of(const struct pg_login *login, const char *value)
+{
+    if (!login->options.write && strcmp(value, "read-write") == 0)
+        return "primary";
+    if (!login->options.write && strcmp(value, "read-only") == 0)
+        return "standby";
+    return value;
+}
+
 static void copy_settings(const struct pg_login *login, struct settings *s)
 {
     static const char *const ours[] = {"host",
@@ -478,7 +489,9 @@ static void copy_settings(const struct pg_login *login, struct settings *s)
         bool is_ours = false;
         for (const char *const *name = ours; *name; name++)
             is_ours |= strcmp(*name, o->keyword) == 0;
-        if (!is_ours)
+        if (strcmp(o->keyword, "target_session_attrs") == 0 && o->val)
+            set(s, o->keyword, attributes_of(login, o->val));
+        else if (!is_ours)
             set(s, o->keyword, o->val);
     }
 }

@@ -354,6 +354,8 @@ static bool count_row(struct session *s)
 {
     char message[160];
     s->rows++;
+    if (s->stage == STAGE_STREAMING)
+        s->bytes = 0; /* the rows before are gone */
     for (int i = 0; i < s->columns; i++)
         s->bytes += (size_t)s->pq->getlength(s->row, 0, i);
     if (s->rows <= s->max_rows && s->bytes <= s->max_bytes)

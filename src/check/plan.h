@@ -1,8 +1,8 @@
 /* plan.h - everything that is to be run, and how far it has come.
  *
  * Pure data and decisions: no process, no clock, no output.  The dispatcher asks
- * what may start and says what ended; the plan knows what waits for what, what is
- * red, and what is left.
+ * what may start and says what ended; the plan knows what waits for what
+ * (requires.h), what is red (settle.h), and what is left.
  *
  * A check's life: OUT (not selected) or HELD (something it requires is not
  * settled yet) -> READY -> SENT (to a worker) -> SETTLED.  A check whose worker
@@ -117,42 +117,32 @@ bool plan_file_loaded(struct plan *plan, struct plan_file *file, struct catalogu
 void plan_file_broken(struct plan *plan, struct plan_file *file, const char *context,
                       const char *details, size_t size);
 
-struct plan_settlement {
-    enum status status;
-    unsigned attempts;
-    uint64_t started_ns, duration_ns;
-    const char *context, *details;
-    size_t details_size;
-};
-
-/* The check has ended.  Those that waited for it become READY, or SETTLED as
- * skipped when it was red. */
-void plan_settle(struct plan *plan, struct plan_check *check, const struct plan_settlement *how);
-
-/* Adds a result that belongs to no check: a teardown of the node failed, or warned. */
-void plan_teardown_said(struct plan *plan, struct plan_file *file, uint32_t node,
-                        const struct plan_settlement *how);
-
 /* True when every file is loaded or broken and every selected check settled. */
 bool plan_is_over(const struct plan *plan);
 
 /* True when anything is red so far. */
 bool plan_is_red(const struct plan *plan);
 
-/* For --wait: whatever is red, and whatever was skipped for its sake, is to be
- * run again, but what no running can mend.  Returns how many checks and files
- * that are. */
-size_t plan_reset_red(struct plan *plan);
-
-/* The next diagnosis to run: triggered and not sent yet; NULL when there is none. */
-struct plan_check *plan_next_diagnosis(struct plan *plan);
-
-/* Does the diagnosis belong to the red result of that id? */
-bool plan_is_of(const struct plan_check *diagnosis, const char *id);
-
 /* Fills *result, all borrowed from the plan. */
 void plan_result(const struct plan_check *check, struct result *result);
-void plan_extra_result(const struct plan_file *file, const struct plan_extra *extra,
-                       struct result *result);
+
+/* For the plan's own files: */
+
+static inline bool plan_has(const struct plan_check *check)
+{
+    return check->state != CHECK_OUT;
+}
+
+/* To be run, and not at a worker yet. */
+static inline bool plan_is_pending(const struct plan_check *check)
+{
+    return check->state == CHECK_READY || check->state == CHECK_HELD;
+}
+
+/* It has settled, and what requires it will not run. */
+bool plan_is_bad(const struct plan *plan, const struct plan_check *check);
+
+/* Adds to a list of the plan, whose count is changed by nothing but this and by being emptied. */
+void plan_append(struct plan_check ***list, size_t *count, struct plan_check *check);
 
 #endif

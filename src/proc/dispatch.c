@@ -6,6 +6,8 @@
 #include <string.h>
 
 #include "base/buffer.h"
+#include "check/diagnosis.h"
+#include "check/extra.h"
 #include "proc/job.h"
 #include "proc/loss.h"
 #include "proc/worker.h"
@@ -125,13 +127,13 @@ static void do_loaded(struct dispatch *d, struct job *job, struct wire_reader *r
 }
 
 static void do_teardown(struct dispatch *d, struct job *job, uint32_t node,
-                        const struct plan_settlement *how)
+                        const struct settlement *how)
 {
     if (!job->torn)
         job->torn = memory_new(job->file->catalogue.node_count * sizeof *job->torn);
     job->torn[node] = true;
     if (how->status != STATUS_PASS)
-        plan_teardown_said(d->plan, job->file, node, how);
+        extra_add_teardown(d->plan, job->file, node, how);
 }
 
 static void do_result(struct dispatch *d, struct job *job, struct wire_reader *r)
@@ -139,7 +141,7 @@ static void do_result(struct dispatch *d, struct job *job, struct wire_reader *r
     const struct catalogue *catalogue = &job->file->catalogue;
     uint32_t index = wire_get_index(r, (uint32_t)catalogue->count + 1);
     uint32_t node = wire_get_index(r, (uint32_t)catalogue->node_count + 1);
-    struct plan_settlement how = {
+    struct settlement how = {
         .status = (enum status)wire_get_index(r, STATUS_COUNT),
         .attempts = (unsigned)wire_get_varint(r),
         .started_ns = wire_get_u64(r),
@@ -290,7 +292,7 @@ static struct plan_file *next_file(struct dispatch *d)
 static void queue_diagnoses(struct dispatch *d)
 {
     struct plan_check *check;
-    while (!d->only_load && (check = plan_next_diagnosis(d->plan))) {
+    while (!d->only_load && (check = diagnosis_next(d->plan))) {
         struct plan_check **one = memory_new(sizeof(struct plan_check *));
         one[0] = check;
         check->state = CHECK_READY;
@@ -375,7 +377,7 @@ void dispatch_fill(struct dispatch *d)
 bool dispatch_is_idle(const struct dispatch *d)
 {
     return d->jobs == 0 && d->next_file >= d->plan->file_count &&
-           (d->only_load || plan_next_diagnosis(d->plan) == NULL);
+           (d->only_load || diagnosis_next(d->plan) == NULL);
 }
 
 /* Keeps the list in order; the last falls out of a full one. */

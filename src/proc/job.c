@@ -345,11 +345,11 @@ void job_take_changes(struct dispatch *d)
     d->plan->changed_count = 0;
 }
 
-void job_settle(struct dispatch *d, struct plan_check *check, const struct plan_settlement *how)
+void job_settle(struct dispatch *d, struct plan_check *check, const struct settlement *how)
 {
     if (check->unit)
         leave_unit(d, check);
-    plan_settle(d->plan, check, how);
+    settle_check(d->plan, check, how);
     d->idle_losses = 0;
     job_take_changes(d);
     dispatch_wake(d);
@@ -358,10 +358,10 @@ void job_settle(struct dispatch *d, struct plan_check *check, const struct plan_
 void job_settle_lost(struct dispatch *d, struct plan_check *check, const char *context)
 {
     job_settle(d, check,
-               &(struct plan_settlement){.status = STATUS_ERROR,
-                                         .attempts = check->lost ? check->lost : 1,
-                                         .started_ns = clock_epoch_ns(),
-                                         .context = context});
+               &(struct settlement){.status = STATUS_ERROR,
+                                    .attempts = check->lost ? check->lost : 1,
+                                    .started_ns = clock_epoch_ns(),
+                                    .context = context});
 }
 
 void job_withdraw(struct dispatch *d, struct plan_check *check, const char *reason)

@@ -15,6 +15,7 @@
 
 #include "base/list.h"
 #include "check/plan.h"
+#include "check/settle.h"
 
 struct dispatch;
 struct pool_worker;
@@ -107,7 +108,7 @@ const struct plan_check *unit_first(const struct unit *unit);
 bool unit_may_start(const struct unit *unit);
 
 /* The check has ended, and what that makes READY or settles is told to the workers. */
-void job_settle(struct dispatch *d, struct plan_check *check, const struct plan_settlement *how);
+void job_settle(struct dispatch *d, struct plan_check *check, const struct settlement *how);
 void job_settle_lost(struct dispatch *d, struct plan_check *check, const char *context);
 
 /* Tells workers what the plan has changed by itself. */

@@ -8,6 +8,7 @@
 
 #include "base/buffer.h"
 #include "base/clock.h"
+#include "check/extra.h"
 #include "proc/dispatch.h"
 #include "proc/job.h"
 
@@ -191,11 +192,11 @@ static void lose_teardowns(struct dispatch *d, struct job *job, const char *reas
     snprintf(text, sizeof text, "the teardown did not run to its end: %s", reason);
     for (size_t i = 0; i < c->node_count; i++)
         if (seen[i] == ENTERED && c->nodes[i].teardowns > 0 && !(job->torn && job->torn[i]))
-            plan_teardown_said(d->plan, job->file, (uint32_t)i,
-                               &(struct plan_settlement){.status = STATUS_ERROR,
-                                                         .attempts = 1,
-                                                         .started_ns = clock_epoch_ns(),
-                                                         .context = text});
+            extra_add_teardown(d->plan, job->file, (uint32_t)i,
+                               &(struct settlement){.status = STATUS_ERROR,
+                                                    .attempts = 1,
+                                                    .started_ns = clock_epoch_ns(),
+                                                    .context = text});
     free(seen);
 }
 

@@ -3,6 +3,9 @@
 
 #include <stdlib.h>
 
+#include "check/diagnosis.h"
+#include "check/extra.h"
+
 static void publish_check(struct publisher *p, struct plan_check *check)
 {
     struct result result;
@@ -20,7 +23,7 @@ static void publish_extras(struct publisher *p, const struct plan_file *file)
         if (extra->published)
             continue;
         extra->published = true;
-        plan_extra_result(file, extra, &result);
+        extra_result(file, extra, &result);
         events_check_finished(p->events, &result);
     }
 }
@@ -63,7 +66,7 @@ static void publish_diagnoses(struct publisher *p, const char *red_id)
     for (size_t i = 0; i < p->plan->diagnosis_count; i++) {
         const struct plan_check *diagnosis = p->plan->diagnoses[i];
         struct result result;
-        if (diagnosis->state != CHECK_SETTLED || !plan_is_of(diagnosis, red_id))
+        if (diagnosis->state != CHECK_SETTLED || !diagnosis_is_of(diagnosis, red_id))
             continue;
         plan_result(diagnosis, &result);
         events_diagnosis_finished(p->events, red_id, &result);

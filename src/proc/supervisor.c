@@ -9,6 +9,8 @@
 
 #include "base/clock.h"
 #include "base/duration.h"
+#include "check/rerun.h"
+#include "check/settle.h"
 #include "proc/dispatch.h"
 #include "proc/publish.h"
 
@@ -46,7 +48,7 @@ static void finish(struct supervisor *s, enum run_end_kind end)
 static void on_round(struct timer *timer)
 {
     struct supervisor *s = list_entry(timer, struct supervisor, round);
-    plan_reset_red(s->plan);
+    rerun_red(s->plan);
     dispatch_fill(&s->dispatch);
 }
 
@@ -103,11 +105,11 @@ static void settle_late(struct supervisor *s, struct plan_check *check)
     snprintf(text, sizeof text, "%s when the run's deadline of %s passed",
              check->state == CHECK_SENT ? "still running" : "not started",
              duration_format(s->options->deadline_ns, budget, sizeof budget));
-    plan_settle(s->plan, check,
-                &(struct plan_settlement){.status = STATUS_TIMEOUT,
-                                          .attempts = check->state == CHECK_SENT,
-                                          .started_ns = clock_epoch_ns(),
-                                          .context = text});
+    settle_check(s->plan, check,
+                 &(struct settlement){.status = STATUS_TIMEOUT,
+                                      .attempts = check->state == CHECK_SENT,
+                                      .started_ns = clock_epoch_ns(),
+                                      .context = text});
 }
 
 static void on_deadline(struct timer *timer)
