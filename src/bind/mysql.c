@@ -205,7 +205,7 @@ static bool has_name_twice(lua_State *L, const struct session *s)
 /* True the first time that the columns of the statement's result are known.  [-0, +0, m] */
 static bool learn_columns(lua_State *L, struct session *s)
 {
-    if (s->learned || s->st.count == 0 || s->st.extra)
+    if (s->learned || s->st.count == 0)
         return false;
     s->learned = true;
     if (s->named && has_name_twice(L, s)) {

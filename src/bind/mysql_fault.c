@@ -209,8 +209,9 @@ static const char *find_near(const char *text, const char *sql)
         return NULL;
     size_t size = (size_t)(end - near);
     unsigned long line = strtoul(end + 10, NULL, 10);
-    if (size == 0)
-        return sql + strlen(sql);
+    size_t whole = strlen(sql);
+    if (size <= whole && memcmp(sql + whole - size, near, size) == 0)
+        return sql + whole - size;
     for (; line > 1 && (sql = strchr(sql, '\n')); line--)
         sql++;
     if (size > 3 && sql && strncmp(end - 3, "...", 3) == 0)

@@ -11,7 +11,7 @@
 #include "loop/errand.h"
 #include "loop/reactor.h"
 
-enum { KILLS_OUT_MAX = 16, PATIENCE_S = 1, THREAD_PATIENCE_S = 3 };
+enum { KILLS_OUT_MAX = 16, PATIENCE_S = 1 };
 
 struct mysql_killer {
     struct errand errand;
@@ -67,7 +67,7 @@ struct mysql_killer *mysql_killer_start(struct reactor *reactor, const struct my
                                         bool all, mysql_killed_fn *on_done, void *owner)
 {
     struct errands *kills = mysql_kills(reactor);
-    struct itimerspec until = {.it_value = {.tv_sec = THREAD_PATIENCE_S}};
+    struct itimerspec until = {.it_value = {.tv_sec = PATIENCE_S}};
     if (errands_out(kills) >= KILLS_OUT_MAX)
         return NULL;
     int interrupt = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);

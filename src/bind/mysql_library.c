@@ -46,12 +46,15 @@ struct errands *mysql_kills(struct reactor *reactor)
 }
 
 /* Kills that are under way get a moment: of a process that ends with its last check, the
- * statement would go on. */
+ * statement would go on.  Logins were interrupted; a thread inside OpenSSL must not meet the end
+ * of the process. */
 static void close_service(void *self)
 {
     struct mysql_service *service = self;
     if (service->kills)
-        errands_wait(service->kills, 500 * NS_PER_MS);
+        errands_wait(service->kills, 1500 * NS_PER_MS);
+    if (service->logins)
+        errands_wait(service->logins, 1500 * NS_PER_MS);
     if (service->logins)
         errands_close(service->logins);
     if (service->kills)

@@ -8,6 +8,9 @@
 #include "loop/loop.h"
 
 enum { ROWS_IN_A_ROW = 256, BYTES_IN_A_ROW = 1024 * 1024, RESUMES_MAX = 100000 };
+/* The library makes room for a message when it is announced, in pieces of 16 MB; what counts is
+ * what has come. */
+enum { AHEAD_MAX = 32 * 1024 * 1024 };
 enum { NOT_PREPARABLE = 1295, DEADLOCK = 1213, NO_MEMORY = 2008 };
 
 /* --- how it fails ---------------------------------------------------------------- */
@@ -47,18 +50,23 @@ static void note_fault(struct mysql_statement *s, unsigned number, const char *s
     }
 }
 
-static void note_prepared_fault(struct mysql_statement *s)
-{
-    const struct mysql_api *api = s->link->api;
-    note_fault(s, api->mysql_stmt_errno(s->prepared), api->mysql_stmt_sqlstate(s->prepared),
-               api->mysql_stmt_error(s->prepared));
-}
-
 static void note_text_fault(struct mysql_statement *s)
 {
     const struct mysql_api *api = s->link->api;
     MYSQL *my = &s->link->my;
     note_fault(s, api->mysql_errno(my), api->mysql_sqlstate(my), api->mysql_error(my));
+}
+
+/* Of rows the library tells it in the other place. */
+static void note_prepared_fault(struct mysql_statement *s)
+{
+    const struct mysql_api *api = s->link->api;
+    unsigned number = api->mysql_stmt_errno(s->prepared);
+    if (number)
+        note_fault(s, number, api->mysql_stmt_sqlstate(s->prepared),
+                   api->mysql_stmt_error(s->prepared));
+    else
+        note_text_fault(s);
 }
 
 /* --- calls ----------------------------------------------------------------------- */
@@ -171,7 +179,7 @@ static bool learn_columns(struct mysql_statement *s)
 static void on_cell(void *data, unsigned column, unsigned char **row)
 {
     struct mysql_statement *s = data;
-    if (column >= s->count)
+    if (s->extra || column >= s->count)
         return;
     s->cells[column] = (struct mysql_cell){0};
     if (row && !s->broken &&
@@ -268,7 +276,7 @@ static void after_execute(struct mysql_statement *s)
     if (s->ret) {
         fail_prepared(s);
     } else if (api->mysql_stmt_field_count(s->prepared)) {
-        if (learn_columns(s))
+        if (s->extra || learn_columns(s))
             call(s, MYSQL_CALL_FETCH);
     } else {
         if (!s->extra)
@@ -379,7 +387,7 @@ void mysql_statement_begin(struct mysql_statement *s, const char *sql,
     s->sql = memory_copy_string(sql);
     s->parameters = parameters ? *parameters : none;
     s->allowance = allowance;
-    s->link->my.net.max_packet_size = allowance;
+    s->link->my.net.max_packet_size = allowance + AHEAD_MAX;
     s->binary = parameters;
     s->extra = s->over = s->failed = s->broken = s->resting = false;
     s->affected = 0;

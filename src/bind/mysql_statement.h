@@ -50,7 +50,7 @@ struct mysql_statement {
 
     bool over, failed; /* failed: fault says why; what else comes is to be dropped */
     bool rolled_back;  /* the transaction with it */
-    struct mysql_column *columns; /* owned; with the first result */
+    struct mysql_column *columns; /* owned; of the first result */
     struct mysql_cell *cells;     /* owned */
     unsigned count;               /* of columns; 0: there is no result */
     bool broken;                  /* a row was none */

@@ -29,8 +29,8 @@ static char *decode(const char *text, size_t size)
         if (c == '%') {
             int high = i + 2 < size ? hex_digit(text[i + 1]) : -1;
             int low = high >= 0 ? hex_digit(text[i + 2]) : -1;
-            c = (char)(high << 4 | low);
-            if (low < 0 || c == '\0') {
+            c = low < 0 ? '\0' : (char)(high * 16 + low);
+            if (c == '\0') {
                 free(copy);
                 return NULL;
             }

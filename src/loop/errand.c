@@ -1,7 +1,6 @@
 /* errand.c - see errand.h. */
 #include "loop/errand.h"
 
-#include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
@@ -42,6 +41,14 @@ static void outbox_leave(struct outbox *outbox) /* with the mutex held */
     free(outbox);
 }
 
+/* It has come back: its thread is at its last instructions (libraries free there what they kept
+ * for the thread). */
+static void join_thread(const struct errand *errand)
+{
+    if (!errand->refused)
+        pthread_join(errand->thread, NULL);
+}
+
 /* Puts it where the loop finds it; false: nobody will look. */
 static bool bring_back(struct outbox *outbox, struct errand *errand)
 {
@@ -61,8 +68,10 @@ static void *run_on_thread(void *context)
     struct errand *errand = context;
     struct outbox *outbox = errand->outbox;
     errand->run(errand);
-    if (!bring_back(outbox, errand))
+    if (!bring_back(outbox, errand)) {
+        pthread_detach(pthread_self()); /* nobody joins it */
         errand->drop(errand);
+    }
     return NULL;
 }
 
@@ -70,14 +79,12 @@ static void *run_on_thread(void *context)
 static bool start_thread(struct errand *errand)
 {
     pthread_attr_t attributes;
-    pthread_t thread;
     sigset_t all, former;
     sigfillset(&all);
     pthread_attr_init(&attributes);
-    pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
     pthread_attr_setstacksize(&attributes, STACK_SIZE);
     pthread_sigmask(SIG_BLOCK, &all, &former);
-    bool started = pthread_create(&thread, &attributes, run_on_thread, errand) == 0;
+    bool started = pthread_create(&errand->thread, &attributes, run_on_thread, errand) == 0;
     pthread_sigmask(SIG_SETMASK, &former, NULL);
     pthread_attr_destroy(&attributes);
     return started;
@@ -122,6 +129,7 @@ static void on_some_ended(void *owner, int status, int events)
     }
     while ((link = list_shift(&ended))) {
         struct errand *errand = list_entry(link, struct errand, link);
+        join_thread(errand);
         errand->done(errand);
     }
 }
@@ -157,6 +165,7 @@ void errands_close(struct errands *errands)
     outbox->closed = true;
     while ((link = list_shift(&outbox->done))) {
         struct errand *errand = list_entry(link, struct errand, link);
+        join_thread(errand);
         errand->drop(errand);
     }
     outbox_leave(outbox);

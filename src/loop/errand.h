@@ -10,6 +10,7 @@
 #ifndef HOSPITAL_LOOP_ERRAND_H
 #define HOSPITAL_LOOP_ERRAND_H
 
+#include <pthread.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -22,6 +23,7 @@ struct errand {
     struct list link; /* waits for a thread, or has come back */
     struct errands *errands;
     struct outbox *outbox;
+    pthread_t thread;
     bool refused; /* no thread could be had: it was not run */
     void (*run)(struct errand *);
     void (*done)(struct errand *);
