@@ -145,6 +145,8 @@ int mysql_statement_wants(const struct mysql_statement *s)
 
 static void forget_columns(struct mysql_statement *s)
 {
+    for (unsigned i = 0; i < s->count; i++)
+        free(s->columns[i].name);
     free(s->columns);
     free(s->cells);
     s->columns = NULL;

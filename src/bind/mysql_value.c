@@ -53,7 +53,7 @@ struct mysql_column mysql_column_of(const struct mysql_api *api, const MYSQL_FIE
                                     bool numbers)
 {
     return (struct mysql_column){
-        .name = field->name,
+        .name = memory_copy_string(field->name),
         .type = type_of(api, field, numbers),
         .wire = field->type,
         .is_unsigned = field->flags & UNSIGNED_FLAG || field->type == MYSQL_TYPE_YEAR,

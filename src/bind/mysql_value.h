@@ -28,7 +28,7 @@ enum mysql_type {
 };
 
 struct mysql_column {
-    const char *name; /* the result's */
+    char *name; /* owned by whoever keeps the column */
     enum mysql_type type;
     enum enum_field_types wire;
     bool is_unsigned;
