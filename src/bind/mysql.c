@@ -55,7 +55,7 @@ struct session {
     bool learned;               /* columns were looked at */
     bool rolled_back;           /* by the server, which says so in no other way */
     lua_Integer rows, most, max_rows;
-    size_t bytes, max_bytes;
+    size_t bytes, max_bytes, dropped;
     char command[32];
     const char *rest; /* of several statements: those still to come, in Lua's string */
 };
@@ -97,7 +97,6 @@ static void on_silence(struct timer *timer)
     snprintf(message, sizeof message,
              "no answer within %.4g s, nor did the server end it by itself",
              (double)s->statement_timeout_ns / (double)NS_PER_S);
-    s->st.failed = false; /* whatever else was wrong, this ends it */
     mysql_statement_fail(&s->st, FAULT_TIMEOUT, message);
     s->st.fault.closed = true;
     op_complete(&s->op, NULL);
@@ -134,26 +133,30 @@ static void on_ready(void *owner, int status, int events)
 
 /* --- a statement, row by row ----------------------------------------------------- */
 
-/* A transaction would not survive a kill: so the rest is read, as long as it is not much. */
-static void note_left(struct session *s)
+/* What nobody wants.  A transaction would not survive a kill: so it is read, as long as it is not
+ * much; nor does every server obey. */
+static void drop_row(struct session *s)
 {
     for (unsigned i = 0; i < s->st.count; i++)
-        s->bytes += s->st.cells[i].size;
-    if (s->bytes > LEFT_MAX)
+        s->dropped += s->st.cells[i].size;
+    if (s->dropped > LEFT_MAX)
         ask_to_kill(s);
+    if (s->dropped > 2 * LEFT_MAX) {
+        mysql_statement_fail(&s->st, FAULT_LIMIT, "the server does not stop sending rows");
+        s->st.fault.closed = true;
+    }
 }
 
 /* The next row that somebody wants. */
 static enum mysql_taken take(struct session *s)
 {
     enum mysql_taken taken;
-    while ((taken = s->st.failed && s->st.fault.closed ? MYSQL_TAKEN_END
-                                                       : mysql_statement_take(&s->st)) ==
-           MYSQL_TAKEN_ROW) {
-        if (s->stage == STAGE_LEFT)
-            note_left(s);
-        else if (!s->st.failed)
+    while ((taken = s->st.failed && s->st.fault.closed
+                        ? MYSQL_TAKEN_END
+                        : mysql_statement_take(&s->st)) == MYSQL_TAKEN_ROW) {
+        if (s->stage != STAGE_LEFT && !s->st.failed)
             return MYSQL_TAKEN_ROW;
+        drop_row(s);
     }
     if (s->st.over)
         s->rolled_back = s->st.failed && s->st.rolled_back;
@@ -337,7 +340,7 @@ static void begin_statement(struct session *s, enum stage stage, const char *sql
     s->stage = stage;
     s->held = s->learned = false;
     s->rows = 0;
-    s->bytes = 0;
+    s->bytes = s->dropped = 0;
     s->began_ns = clock_now_ns();
     s->st.rolled_back = false;
     note_command(s, sql);
@@ -498,7 +501,8 @@ static int k_control(lua_State *L, int status, lua_KContext context)
     struct session *s = lua_touserdata(L, 1);
     enum mysql_taken taken;
     do
-        while ((taken = take(s)) == MYSQL_TAKEN_ROW) {}
+        while ((taken = take(s)) == MYSQL_TAKEN_ROW) {
+        }
     while (taken == MYSQL_TAKEN_END && !s->st.failed && send_next(s));
     if (taken == MYSQL_TAKEN_WAIT)
         return wait(L, s, k_control);
@@ -614,7 +618,6 @@ static int l_stop(lua_State *L)
     if (!s->link || s->stage != STAGE_STREAMING)
         return 0;
     s->held = false;
-    s->bytes = 0;
     if (s->st.over) {
         end_statement(s);
         return 0;
@@ -630,10 +633,10 @@ static int l_stop(lua_State *L)
 static int l_state(lua_State *L)
 {
     const struct session *s = op_check(L, 1, &session_class);
-    lua_pushstring(L, !s->link                   ? "closed"
-                      : s->stage != STAGE_IDLE   ? "busy"
-                      : is_in_transaction(s)     ? "transaction"
-                                                 : "idle");
+    lua_pushstring(L, !s->link                 ? "closed"
+                      : s->stage != STAGE_IDLE ? "busy"
+                      : is_in_transaction(s)   ? "transaction"
+                                               : "idle");
     return 1;
 }
 
@@ -751,10 +754,8 @@ static void push_session(lua_State *L, const struct connect *c)
     s->statement_timeout_ns = c->options.statement_timeout_ns;
     s->max_bytes = 8 << 20;
     s->link = mysql_login_take(c->login);
-    s->st = (struct mysql_statement){.link = s->link,
-                                     .read_only = !c->options.write,
-                                     .numbers = c->numbers,
-                                     .over = true};
+    s->st = (struct mysql_statement){
+        .link = s->link, .read_only = !c->options.write, .numbers = c->numbers, .over = true};
     s->watch = loop_watch(&s->op.reactor->loop, s->link->api->mysql_get_socket(&s->link->my), 0,
                           on_ready, s);
     if (!s->watch)

@@ -8,6 +8,8 @@
 
 #include "bind/fields.h"
 
+enum { PLUGIN_REFUSED = 5010 }; /* by MARIADB_OPT_RESTRICTED_AUTH */
+
 /* --- kinds ----------------------------------------------------------------------- */
 
 static const struct {
@@ -35,7 +37,7 @@ static const struct {
     {1064, FAULT_SYNTAX},
     {1065, FAULT_SYNTAX}, /* empty */
     {1149, FAULT_SYNTAX},
-    {1210, FAULT_SYNTAX}, /* parameters that do not fit */
+    {1210, FAULT_SYNTAX},      /* parameters that do not fit */
     {1290, FAULT_IN_RECOVERY}, /* the server is read-only, for all */
     {1836, FAULT_IN_RECOVERY},
     {1792, FAULT_READ_ONLY}, /* the session is */
@@ -70,6 +72,7 @@ static const struct {
     {2058, FAULT_AUTHENTICATION},
     {2059, FAULT_AUTHENTICATION},
     {2061, FAULT_AUTHENTICATION},
+    {PLUGIN_REFUSED, FAULT_AUTHENTICATION},
 };
 
 /* What of it says that the connection is over. */
@@ -91,14 +94,13 @@ static enum fault_kind kind_of(unsigned number, const char *state)
 
 static bool is_servers(unsigned number)
 {
-    return number >= 1000 && (number < 2000 || number >= 3000) &&
-           (number < 5000 || number >= 6000);
+    return number >= 1000 && (number < 2000 || number >= 3000) && (number < 5000 || number >= 6000);
 }
 
 static void begin(struct mysql_fault *fault, unsigned number, const char *state, const char *phase)
 {
     *fault = (struct mysql_fault){.phase = phase, .number = number};
-    if (is_servers(number) && strlen(state) == 5)
+    if (is_servers(number) && strlen(state) == 5 && strcmp(state, "00000") != 0)
         memcpy(fault->code, state, sizeof fault->code);
 }
 
@@ -150,13 +152,28 @@ static const char *without_prefix(const char *text)
     return text;
 }
 
+/* "Received error packet before completion of TLS handshake. … cannot be verified: 1040 - Too
+ * many connections": it is said nevertheless. */
+static const char *unwrap(const char *text, unsigned *number)
+{
+    static const char before[] = "cannot be verified: ";
+    const char *from = strstr(text, before);
+    char *end = NULL;
+    unsigned long inner = from ? strtoul(from + strlen(before), &end, 10) : 0;
+    if (inner < 1000 || inner > 9999 || strncmp(end, " - ", 3) != 0)
+        return text;
+    *number = (unsigned)inner;
+    return end + 3;
+}
+
 void mysql_fault_of_login(struct mysql_fault *fault, unsigned number, const char *state,
                           const char *text, const char *phase)
 {
+    text = unwrap(text, &number);
     begin(fault, number, state, phase);
     enum fault_kind kind = kind_of(number, state);
     fault->closed = true;
-    if (strcmp(phase, "connect") == 0 && (kind == FAULT_PROTOCOL || kind == FAULT_CLOSED))
+    if (strcmp(phase, "connect") == 0 && kind == FAULT_PROTOCOL)
         kind = FAULT_CONNECT;
     if (strcmp(phase, "tls") == 0 && kind == FAULT_CLOSED)
         kind = FAULT_TLS;
@@ -164,6 +181,10 @@ void mysql_fault_of_login(struct mysql_fault *fault, unsigned number, const char
         ;
     else if (kind == FAULT_CLOSED)
         fault_set(&fault->why, kind, "the server closed the connection while logging in");
+    else if (number == PLUGIN_REFUSED) /* the library's words name another one */
+        fault_set(&fault->why, kind,
+                  "the server wants to be logged in to by a plugin that is not used here "
+                  "(mysql_clear_password only where ssl-mode verifies the certificate)");
     else
         tell(fault, kind, without_prefix(text));
     reword_password(fault);

@@ -16,6 +16,7 @@
 enum {
     LOGIN_BYTES = 1024 * 1024, /* what a login may bring: a certificate and some words */
     COROUTINE_STACK = 128 * 1024,
+    SERVER_LOST = 2013,
     GREETING_TLS = 0x0800, /* CLIENT_SSL, in the lower half of the server's capabilities */
 };
 
@@ -106,13 +107,21 @@ static bool needs_tls(const struct mysql_link *link)
     return link->address[0] && link->target->tls >= MYSQL_TLS_REQUIRED;
 }
 
+static void on_greeting(struct mysql_link *link, const unsigned char *data, size_t size)
+{
+    link->greeted = true;
+    if (link->phase == MYSQL_CONNECT)
+        enter_phase(link, MYSQL_LOGIN);
+    link->alien = size > 4 && (data[2] || (data[4] != 9 && data[4] != 10 && data[4] != 255));
+    link->tls_missing = !link->alien && needs_tls(link) && !offers_tls(data, size);
+    if (link->tls_missing || link->alien)
+        mysql_link_cut(link);
+}
+
 static void on_read(struct mysql_link *link, const unsigned char *data, size_t length)
 {
-    if (!link->greeted && needs_tls(link) && !offers_tls(data, length)) {
-        link->tls_missing = true;
-        mysql_link_cut(link);
-    }
-    link->greeted = true;
+    if (!link->greeted)
+        on_greeting(link, data, length);
     if (length > link->allowance) {
         link->flooded = true;
         mysql_link_cut(link);
@@ -212,15 +221,25 @@ static void set_options(struct mysql_link *link)
 
 static bool explain(struct mysql_link *link, struct mysql_fault *why)
 {
+    unsigned number = link->api->mysql_errno(&link->my);
+    if (number == SERVER_LOST && link->phase == MYSQL_CONNECT)
+        enter_phase(link, MYSQL_LOGIN); /* there was one */
     const char *phase = mysql_phase_name(link->phase);
     char text[MYSQL_ERRMSG_SIZE];
     if (link->tls_missing) {
         *why = (struct mysql_fault){.phase = "tls", .closed = true};
-        return fault_set(&why->why, FAULT_TLS, "the server offers no TLS, and ssl-mode asks for it");
+        return fault_set(&why->why, FAULT_TLS,
+                         "the server offers no TLS, and ssl-mode asks for it");
+    }
+    if (link->alien) {
+        *why = (struct mysql_fault){.phase = phase, .closed = true};
+        return fault_set(&why->why, FAULT_PROTOCOL,
+                         "what answers there does not speak MySQL's protocol");
     }
     if (link->flooded) {
         *why = (struct mysql_fault){.phase = phase, .closed = true};
-        return fault_set(&why->why, FAULT_PROTOCOL, "the server does not stop sending at the login");
+        return fault_set(&why->why, FAULT_PROTOCOL,
+                         "the server does not stop sending at the login");
     }
     if (link->late) {
         *why = (struct mysql_fault){.phase = phase, .closed = true, .elsewhere = true};
@@ -228,8 +247,7 @@ static bool explain(struct mysql_link *link, struct mysql_fault *why)
     }
     snprintf(text, sizeof text, "%s", link->api->mysql_error(&link->my));
     mysql_target_redact(link->target, text, sizeof text);
-    mysql_fault_of_login(why, link->api->mysql_errno(&link->my),
-                         link->api->mysql_sqlstate(&link->my), text, phase);
+    mysql_fault_of_login(why, number, link->api->mysql_sqlstate(&link->my), text, phase);
     return false;
 }
 
@@ -246,11 +264,10 @@ bool mysql_link_open(struct mysql_link *link, struct mysql_fault *why)
     enter_phase(link, MYSQL_CONNECT);
     link->allowance = LOGIN_BYTES;
     blocking = link;
-    bool open = link->address[0]
-                    ? api->mysql_real_connect(&link->my, link->address, t->user, t->password,
-                                              database, t->port, NULL, 0)
-                    : api->mysql_real_connect(&link->my, NULL, t->user, t->password, database, 0,
-                                              t->socket, 0);
+    bool open = link->address[0] ? api->mysql_real_connect(&link->my, link->address, t->user,
+                                                           t->password, database, t->port, NULL, 0)
+                                 : api->mysql_real_connect(&link->my, NULL, t->user, t->password,
+                                                           database, 0, t->socket, 0);
     if (open && needs_tls(link) && !mysql_link_is_encrypted(link)) {
         link->tls_missing = true;
         open = false;

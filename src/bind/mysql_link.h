@@ -25,11 +25,12 @@ struct mysql_link {
     char program[128]; /* what the server is told that we are */
 
     /* of opening it */
-    int interrupt;                /* readable: give up now */
-    uint64_t connect_until_ns;    /* and connected by then; 0: no matter */
+    int interrupt;             /* readable: give up now */
+    uint64_t connect_until_ns; /* and connected by then; 0: no matter */
     _Atomic enum mysql_phase phase;
     uint64_t phase_ns, spent_ns[MYSQL_PHASES];
-    bool greeted, spoke, late, tls_missing, detached;
+    bool greeted, alien; /* alien: what came first is no greeting */
+    bool spoke, late, tls_missing, detached;
 
     size_t allowance; /* what may still come */
     bool flooded;     /* more came */

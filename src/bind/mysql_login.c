@@ -107,8 +107,7 @@ static bool prepare_session(struct attempt *a)
     char settings[512];
     bool is_mariadb = a->link->api->mariadb_connection(&a->link->my);
     write_settings(a, is_mariadb, settings, sizeof settings);
-    return mysql_link_ask(a->link, settings, NULL, &a->fault) &&
-           (a->write || verify_read_only(a));
+    return mysql_link_ask(a->link, settings, NULL, &a->fault) && (a->write || verify_read_only(a));
 }
 
 static void run_attempt(struct errand *errand)

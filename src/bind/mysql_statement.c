@@ -82,8 +82,7 @@ static int start_call(struct mysql_statement *s, enum mysql_call call)
     case MYSQL_CALL_FETCH: return api->mysql_stmt_fetch_start(&s->ret, s->prepared);
     case MYSQL_CALL_NEXT: return api->mysql_stmt_next_result_start(&s->ret, s->prepared);
     case MYSQL_CALL_CLOSE: return api->mysql_stmt_close_start(&s->closed, s->prepared);
-    case MYSQL_CALL_TEXT:
-        return api->mysql_real_query_start(&s->ret, my, s->sql, strlen(s->sql));
+    case MYSQL_CALL_TEXT: return api->mysql_real_query_start(&s->ret, my, s->sql, strlen(s->sql));
     case MYSQL_CALL_TEXT_ROW: return api->mysql_fetch_row_start(&s->text_row, s->result);
     case MYSQL_CALL_TEXT_NEXT: return api->mysql_next_result_start(&s->ret, my);
     case MYSQL_CALL_NONE: break;
@@ -124,8 +123,8 @@ static void call(struct mysql_statement *s, enum mysql_call call)
 
 bool mysql_statement_resume(struct mysql_statement *s, int events)
 {
-    int ready = (events & LOOP_READ ? MYSQL_WAIT_READ : 0) |
-                (events & LOOP_WRITE ? MYSQL_WAIT_WRITE : 0);
+    int ready =
+        (events & LOOP_READ ? MYSQL_WAIT_READ : 0) | (events & LOOP_WRITE ? MYSQL_WAIT_WRITE : 0);
     if (!s->calling)
         return true;
     s->in_a_row = 0;

@@ -42,14 +42,14 @@ struct mysql_statement {
 
     char *sql; /* owned */
     struct mysql_parameters parameters;
-    size_t allowance; /* what one call may read */
+    size_t allowance;   /* what one call may read */
     bool binary, extra; /* extra: rows of a result after the first */
     bool resting;       /* it could go on, but others are to have their turn */
     unsigned in_a_row;
     size_t bytes_in_a_row;
 
-    bool over, failed; /* failed: fault says why; what else comes is to be dropped */
-    bool rolled_back;  /* the transaction with it */
+    bool over, failed;            /* failed: fault says why; what else comes is to be dropped */
+    bool rolled_back;             /* the transaction with it */
     struct mysql_column *columns; /* owned; of the first result */
     struct mysql_cell *cells;     /* owned */
     unsigned count;               /* of columns; 0: there is no result */

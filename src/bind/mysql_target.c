@@ -237,9 +237,9 @@ void mysql_target_drop(struct mysql_target *target)
 {
     if (!target || atomic_fetch_sub(&target->owners, 1) != 1)
         return;
-    char *const strings[] = {target->user,   target->password, target->host,
-                             target->database, target->socket, target->ca,
-                             target->capath, target->cert,     target->key};
+    char *const strings[] = {target->user,     target->password, target->host,
+                             target->database, target->socket,   target->ca,
+                             target->capath,   target->cert,     target->key};
     for (size_t i = 0; i < sizeof strings / sizeof strings[0]; i++)
         free(strings[i]);
     free(target);

@@ -304,7 +304,7 @@ static bool push_time(lua_State *L, const struct mysql_column *column,
         if (space)
             *space = 'T';
     } else if (!(column->type == MYSQL_AS_TIME ? write_time : write_date_time)(text, sizeof text,
-                                                                                column, cell)) {
+                                                                               column, cell)) {
         return false;
     }
     lua_pushfstring(L, "%s%s", text, column->type == MYSQL_AS_TIME_STAMP ? "Z" : "");

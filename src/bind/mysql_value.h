@@ -61,7 +61,7 @@ struct mysql_parameters {
     union mysql_number {
         long long integer;
         double number;
-    } *numbers;
+    } * numbers;
     unsigned long *sizes;
 };
 

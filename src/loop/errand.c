@@ -190,8 +190,8 @@ void errand_start(struct errands *errands, struct errand *errand)
     errand->outbox = errands->outbox;
     list_append(&errands->waiting, &errand->link);
     if (!errands->watch)
-        errands->watch = loop_watch(errands->loop, errands->outbox->event, LOOP_READ,
-                                    on_some_ended, errands);
+        errands->watch =
+            loop_watch(errands->loop, errands->outbox->event, LOOP_READ, on_some_ended, errands);
     if (!errands->watch)
         memory_panic("an event descriptor cannot be watched");
     send_off(errands);
