@@ -25,13 +25,27 @@ struct mysql_killer {
     void *owner;
 };
 
+static bool send_kill(struct mysql_link *link, const char *sql)
+{
+    struct mysql_fault ignored;
+    return mysql_link_open(link, &ignored) && mysql_link_ask(link, sql, NULL, &ignored);
+}
+
+/* Without TLS first, where the target leaves that open: it takes a tenth of the time, and the
+ * process may be about to end. */
 static void run_kill(struct errand *errand)
 {
     struct mysql_killer *k = (struct mysql_killer *)errand;
-    struct mysql_fault ignored;
+    struct mysql_link *first = k->link;
     char sql[64];
     snprintf(sql, sizeof sql, "KILL %s %lu", k->all ? "CONNECTION" : "QUERY", k->session);
-    (void)(mysql_link_open(k->link, &ignored) && mysql_link_ask(k->link, sql, NULL, &ignored));
+    first->plain = true;
+    if (send_kill(first, sql) || first->target->tls != MYSQL_TLS_PREFERRED)
+        return;
+    k->link =
+        mysql_link_new(first->api, first->target, first->address, first->program, k->interrupt);
+    mysql_link_free(first);
+    (void)send_kill(k->link, sql);
 }
 
 static void drop_kill(struct errand *errand)

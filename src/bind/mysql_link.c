@@ -182,7 +182,8 @@ static void set_tls(struct mysql_link *link)
     __typeof__(mysql_optionsv) *set = link->api->mysql_optionsv;
     MYSQL *my = &link->my;
     bool verified = link->address[0] && t->tls >= MYSQL_TLS_VERIFY_CA;
-    my_bool wanted = link->address[0] && t->tls != MYSQL_TLS_DISABLED;
+    my_bool wanted = link->address[0] && t->tls != MYSQL_TLS_DISABLED &&
+                     !(link->plain && t->tls == MYSQL_TLS_PREFERRED);
     my_bool identity = link->address[0] && t->tls == MYSQL_TLS_VERIFY_IDENTITY;
     set(my, MYSQL_OPT_SSL_ENFORCE, &wanted);
     set(my, MYSQL_OPT_SSL_VERIFY_SERVER_CERT, &identity);

@@ -26,6 +26,7 @@ struct mysql_link {
 
     /* of opening it */
     int interrupt;             /* readable: give up now */
+    bool plain;                /* without TLS, where the target leaves that open */
     uint64_t connect_until_ns; /* and connected by then; 0: no matter */
     _Atomic enum mysql_phase phase;
     uint64_t phase_ns, spent_ns[MYSQL_PHASES];
