@@ -43,6 +43,7 @@ struct session {
     struct mysql_link *link; /* owned; NULL: closed */
     struct mysql_statement st;
     struct watch *watch;
+    struct pg_turn turn;         /* with its server */
     struct mysql_killer *killer; /* NULL unless one is under way */
     struct mysql_login_result login;
     uint64_t statement_timeout_ns;
@@ -77,6 +78,7 @@ static void disconnect(struct session *s)
     mysql_statement_fini(&s->st);
     mysql_link_free(s->link);
     s->link = NULL;
+    pg_turn_leave(&s->turn);
     s->stage = STAGE_IDLE;
     vm_uncharge(s->vm, SESSION_COST);
 }
@@ -643,13 +645,15 @@ static int l_state(lua_State *L)
 /* [-0, +1, m] */
 static void push_timings(lua_State *L, const struct mysql_login_result *r)
 {
-    lua_createtable(L, 0, 5);
+    lua_createtable(L, 0, 6);
     field_seconds(L, "dns", r->dns_ns);
     field_seconds(L, "connect", r->connect_ns);
     if (r->tls_ns)
         field_seconds(L, "tls", r->tls_ns);
     if (r->login_ns)
         field_seconds(L, "login", r->login_ns);
+    if (r->queued_ns)
+        field_seconds(L, "queued", r->queued_ns);
     field_seconds(L, "total", r->total_ns);
 }
 
@@ -753,7 +757,7 @@ static void push_session(lua_State *L, const struct connect *c)
     s->login = *mysql_login_result(c->login);
     s->statement_timeout_ns = c->options.statement_timeout_ns;
     s->max_bytes = 8 << 20;
-    s->link = mysql_login_take(c->login);
+    s->link = mysql_login_take(c->login, &s->turn);
     s->st = (struct mysql_statement){
         .link = s->link, .read_only = !c->options.write, .numbers = c->numbers, .over = true};
     s->watch = loop_watch(&s->op.reactor->loop, s->link->api->mysql_get_socket(&s->link->my), 0,

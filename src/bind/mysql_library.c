@@ -8,14 +8,16 @@
 #include "base/clock.h"
 #include "bind/library.h"
 #include "bind/mysql_link.h"
+#include "bind/pg_turn.h"
 #include "loop/errand.h"
 #include "loop/reactor.h"
 
-enum { LOGINS_MAX = 16, KILLS_MAX = 16 }; /* threads */
+enum { LOGINS_MAX = 64, KILLS_MAX = 16 }; /* threads */
 
 struct mysql_service {
     struct mysql_api *api;
     struct errands *logins, *kills;
+    struct pg_lines lines;
 };
 
 static struct mysql_service *service_of(struct reactor *reactor)
@@ -43,6 +45,11 @@ struct errands *mysql_logins(struct reactor *reactor)
 struct errands *mysql_kills(struct reactor *reactor)
 {
     return service_of(reactor)->kills;
+}
+
+struct pg_lines *mysql_lines(struct reactor *reactor)
+{
+    return &service_of(reactor)->lines;
 }
 
 /* Kills that are under way get a moment: of a process that ends with its last check, the
@@ -93,6 +100,7 @@ static bool open_service(struct mysql_service *service, struct reactor *reactor,
                       sizeof functions / sizeof functions[0], service->api, why))
         return false;
     prepare_library(service->api);
+    pg_lines_init(&service->lines, &reactor->loop);
     service->logins = errands_open(&reactor->loop, LOGINS_MAX);
     service->kills = errands_open(&reactor->loop, KILLS_MAX);
     return (service->logins && service->kills) ||

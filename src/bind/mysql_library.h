@@ -15,6 +15,7 @@
 #include "base/fault.h"
 
 struct errands;
+struct pg_lines;
 struct reactor;
 
 /* Exported, but in no header that is installed.  mode 0: length bytes were read, 1: written;
@@ -61,5 +62,6 @@ void mysql_api_drop(struct mysql_api *api); /* NULL is harmless */
 /* The library must have been loaded. */
 struct errands *mysql_logins(struct reactor *reactor);
 struct errands *mysql_kills(struct reactor *reactor);
+struct pg_lines *mysql_lines(struct reactor *reactor); /* of those that log in */
 
 #endif

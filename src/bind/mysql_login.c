@@ -43,11 +43,12 @@ struct mysql_login {
     union dns_address addresses[DNS_ADDRESSES_MAX];
     struct dns_query query;
     struct timer deadline;
+    struct pg_turn turn;     /* with the server, until the session ends */
     struct attempt *attempt; /* NULL unless one is out */
     struct mysql_link *link; /* owned; logged in */
 
     const char *phase; /* when no attempt is out */
-    uint64_t began_ns;
+    uint64_t began_ns, queued_since_ns;
     bool done, denied; /* denied: some address was left out by the policy */
     unsigned attempts;
     struct buffer reasons; /* one an address */
@@ -136,6 +137,7 @@ static void leave_attempt(struct mysql_login *login)
     struct attempt *a = login->attempt;
     uint64_t one = 1;
     login->attempt = NULL;
+    pg_turn_leave(&login->turn);
     if (!a)
         return;
     a->login = NULL;
@@ -150,10 +152,11 @@ static void finish(struct mysql_login *login, const struct mysql_fault *why)
     if (login->done)
         return;
     login->done = true;
-    login->result.total_ns = clock_now_ns() - login->began_ns;
+    login->result.total_ns = clock_now_ns() - login->began_ns - login->result.queued_ns;
     loop_timer_disarm(&login->reactor->loop, &login->deadline);
     dns_cancel(login->reactor, &login->query);
-    leave_attempt(login);
+    if (why)
+        leave_attempt(login);
     login->on_done(login->owner, why);
 }
 
@@ -191,6 +194,7 @@ static void note_reason(struct mysql_login *login, const char *where, const char
 
 static void attempt_failed(struct mysql_login *login, const struct mysql_fault *fault)
 {
+    pg_turn_leave(&login->turn);
     bool first = login->attempts++ == 0;
     note_reason(login, login->result.remote, fault->why.message);
     if (first || fault_is_ours(login->worst.why.kind) || !fault->elsewhere)
@@ -274,19 +278,14 @@ static uint64_t share_until(const struct mysql_login *login)
     return now_ns + (rest_ns / left > share_min_ns ? rest_ns / left : share_min_ns);
 }
 
-static void start_attempt(struct mysql_login *login)
+static void send_attempt(struct mysql_login *login)
 {
-    char address[64] = "";
+    const char *address = login->target->socket ? "" : login->result.remote;
     int interrupt = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    login->phase = "connect";
     if (interrupt < 0) {
         fail(login, FAULT_INTERNAL, "no descriptor is left for the login");
         return;
     }
-    if (!login->target->socket)
-        dns_format_address(&login->addresses[login->address].any, address);
-    snprintf(login->result.remote, sizeof login->result.remote, "%s",
-             login->target->socket ? login->target->socket : address);
     struct attempt *a = memory_new(sizeof *a);
     a->errand = (struct errand){.run = run_attempt, .done = on_attempt_done, .drop = drop_attempt};
     a->interrupt = interrupt;
@@ -300,6 +299,34 @@ static void start_attempt(struct mysql_login *login)
     a->login = login;
     login->attempt = a;
     errand_start(mysql_logins(login->reactor), &a->errand);
+}
+
+/* The time that it waited for its turn is nobody's fault. */
+static void on_turn(struct pg_turn *turn)
+{
+    struct mysql_login *login = list_entry(turn, struct mysql_login, turn);
+    login->result.queued_ns += clock_now_ns() - login->queued_since_ns;
+    loop_timer_arm(&login->reactor->loop, &login->deadline,
+                   login->began_ns + login->result.queued_ns + login->options.timeout_ns);
+    send_attempt(login);
+}
+
+static void start_attempt(struct mysql_login *login)
+{
+    const struct mysql_target *t = login->target;
+    char address[64], name[128];
+    login->phase = "connect";
+    snprintf(login->result.remote, sizeof login->result.remote, "%s",
+             t->socket ? t->socket
+                       : dns_format_address(&login->addresses[login->address].any, address));
+    snprintf(name, sizeof name, "%s:%u", login->result.remote, t->socket ? 0 : t->port);
+    login->turn = (struct pg_turn){.on_turn = on_turn};
+    if (pg_turn_ask(mysql_lines(login->reactor), &login->turn, name)) {
+        send_attempt(login);
+        return;
+    }
+    login->queued_since_ns = clock_now_ns();
+    loop_timer_disarm(&login->reactor->loop, &login->deadline);
 }
 
 /* --- addresses ------------------------------------------------------------------- */
@@ -478,9 +505,10 @@ const struct mysql_login_result *mysql_login_result(const struct mysql_login *lo
     return &login->result;
 }
 
-struct mysql_link *mysql_login_take(struct mysql_login *login)
+struct mysql_link *mysql_login_take(struct mysql_login *login, struct pg_turn *turn)
 {
     struct mysql_link *link = login->link;
+    pg_turn_move(&login->turn, turn);
     login->link = NULL;
     return link;
 }

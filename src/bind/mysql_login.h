@@ -2,7 +2,8 @@
  * we want it.
  *
  * The target's name is resolved by us (bind/dns.h), its addresses, socket and files are asked of
- * the policy, and the addresses tried one after the other, each on a thread (loop/errand.h).
+ * the policy, and the addresses tried one after the other, each on a thread (loop/errand.h); few
+ * at once with one server (bind/pg_turn.h).
  *
  * Every session is bounded by the server too: max_statement_time (MySQL: max_execution_time,
  * which binds queries alone), lock_wait_timeout and innodb_lock_wait_timeout, wait_timeout; its
@@ -14,13 +15,14 @@
 #define HOSPITAL_BIND_MYSQL_LOGIN_H
 
 #include "bind/mysql_link.h"
+#include "bind/pg_turn.h"
 
 struct reactor;
 struct mysql_login;
 
 struct mysql_login_options {
     const char *target, *application_name; /* copied */
-    uint64_t timeout_ns;                   /* for all of it */
+    uint64_t timeout_ns;                   /* for all of it, but not for waiting for a turn */
     uint64_t statement_timeout_ns, lock_timeout_ns, idle_timeout_ns;
     bool write;
 };
@@ -28,7 +30,7 @@ struct mysql_login_options {
 struct mysql_login_result {
     char label[200];  /* "app@db:3306/shop" */
     char remote[108]; /* "10.0.0.1", or the path of a Unix socket */
-    uint64_t dns_ns, connect_ns, tls_ns, login_ns, total_ns;
+    uint64_t dns_ns, connect_ns, tls_ns, login_ns, total_ns, queued_ns; /* total without queued */
 };
 
 /* Told once, from the loop or from inside mysql_login_start; the login may not be freed from
@@ -43,6 +45,8 @@ void mysql_login_start(struct mysql_login *login);
 void mysql_login_free(struct mysql_login *login); /* NULL is harmless */
 
 const struct mysql_login_result *mysql_login_result(const struct mysql_login *login);
-struct mysql_link *mysql_login_take(struct mysql_login *login); /* returns owned */
+
+/* Returns owned; what is left of its turn with the server goes into turn. */
+struct mysql_link *mysql_login_take(struct mysql_login *login, struct pg_turn *turn);
 
 #endif

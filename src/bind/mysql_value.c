@@ -149,6 +149,8 @@ static bool push_integer(lua_State *L, const struct mysql_column *column,
 {
     if (!binary)
         return push_digits(L, cell);
+    if (cell->size < 1 || cell->size > 8)
+        return false;
     uint64_t value = little_endian(cell->at, cell->size);
     if (column->is_unsigned)
         return push_unsigned(L, value);
