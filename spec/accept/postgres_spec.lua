@@ -4,7 +4,6 @@ local accept = require "spec.support.accept"
 local postgres = require "spec.support.postgres"
 local process = require "spec.support.process"
 local tree = require "spec.support.tree"
-local uv = require "luv"
 
 local SCHEMA = [[
 create table orders (id serial primary key, sku text unique, quantity int check (quantity > 0));

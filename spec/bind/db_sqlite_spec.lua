@@ -73,6 +73,21 @@ describe("a connection to SQLite", function()
     end
   end)
 
+  it("rolls back what a deadline cut short, wherever", function()
+    local path = shop()
+    for _, where in ipairs { "host.sleep(10)", 'conn:query("with recursive n(x) as (select 1 union all select x + 1 from n) select count(*) from n")',
+      "while true do end", "pcall(host.sleep, 10) pcall(host.sleep, 10)" } do
+      for _, opened in ipairs { 'rolled_back(DB, function(conn) %s end)()',
+        'local c = db.connect(DB, { write = true }) c:rolled_back(function(conn) %s end)',
+        'local c = db.connect(DB, { write = true }) c:transaction(function(conn) %s end)' } do
+        local text = opened:format('conn:exec("delete from orders") ' .. where)
+        local outcome = script.run(HEAD .. ("local DB = %q\n"):format("sqlite:" .. path) .. text, { allow = "write", deadline = 150 })
+        assert.matches("^killed: deadline", outcome)
+        assert.equal("returned: 2", run(path, 'return db.connect(DB):value("select count(*) from orders")'), text)
+      end
+    end
+  end)
+
   it("keeps what a transaction wrote, and not what it raised for", function()
     local path = shop()
     assert.equal("returned: 3", run(path, [[
@@ -92,6 +107,20 @@ describe("a connection to SQLite", function()
         function() told[2] = why(function() conn:query("select 1") end) end)
       return told[1] .. "; " .. told[2] ]])
     assert.matches("^returned: held; error: .*conn:query: the connection is busy", got)
+  end)
+
+  it("does not end a transaction while another function is in it", function()
+    local path = shop()
+    local got = run(path, [[
+      local conn <close> = db.connect(DB, { write = true })
+      local told = {}
+      host.parallel(
+        function() told[1] = why(function() conn:rolled_back(function() conn:exec("delete from orders") host.sleep(0.05) end) end) end,
+        function() host.sleep(0.02) told[2] = why(function() conn:query("with recursive n(x) as (select 1 union all select x + 1 "
+          .. "from n) select count(*) from n") end) end)
+      return told[1] .. "; " .. told[2] ]])
+    assert.matches("^returned: query: .*the rolled_back ended while another function of the check used its connection.*; %a+: ", got)
+    assert.equal("returned: 2", run(path, 'return db.connect(DB):value("select count(*) from orders")'))
   end)
 
   it("in memory is one's own, and may be written", function()

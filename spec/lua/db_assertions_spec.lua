@@ -119,6 +119,18 @@ describe("connections of assertions", function()
   end)
 end)
 
+describe("the probes of assertions", function()
+  it("name the assertion, or the author's statement", function()
+    local state, driver = fakedriver.state()
+    driver.answers["^select"] = rows { n = 1 }
+    assert.is_true(state:check('assert_query("service=a", "select 1", 1) assert_database("service=a")'))
+    local probes = state.records.probe
+    assert.equal(3, #probes)
+    assert.equal("select 1: 1 row", probes[2].detail)
+    assert.equal("assert_database: 1 row", probes[3].detail)
+  end)
+end)
+
 describe("assert_query", function()
   it("lets a failure of its function be recorded by its twin", function()
     local state, _, results = run([[expect_query("service=a", "select n", function(n) assert_equal(2, n) end) return 1]],

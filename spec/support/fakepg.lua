@@ -67,11 +67,12 @@ function client:describe()
   self.described = true
 end
 
--- Ends a statement; in the extended protocol Sync asks for the rest.
+-- Ends a statement; in the extended protocol Sync asks for the rest, and may have done so already.
 function client:complete(...)
   self:send(...)
-  self.described = false
-  if self.simple then self:ready() end
+  self.described, self.unanswered = false, false
+  if self.simple or self.synced then self:ready() end
+  self.synced = false
 end
 
 function client:answer()
@@ -125,11 +126,11 @@ local MANNERS = {
   huge_row = { query = function(c)
     c:describe()
     c:send(string.pack(">c1I4I2I4", "D", GIGABYTE, 1, GIGABYTE - 10))
-    c:pump(("x"):rep(65536))
+    c:pump(("x"):rep(1 << 24))
   end },
   huge_error = { query = function(c)
     c:send(string.pack(">c1I4", "E", GIGABYTE), "SERROR\0CXX000\0M")
-    c:pump(("x"):rep(65536))
+    c:pump(("x"):rep(1 << 24))
   end },
   rows = { query = function(c)
     c:describe()
@@ -155,6 +156,7 @@ local function run(c, text)
   c.asked = c.asked + 1
   local manner = MANNERS[c.server.manner].query
   if not manner or c.asked <= (c.server.options.after or 0) then return c:answer() end
+  c.unanswered = true
   manner(c, c.server.options, text)
 end
 
@@ -175,7 +177,10 @@ local MESSAGES = {
   end,
   E = function(c) run(c, c.statement) end,
   C = function(c) c:send(message("3")) end,
-  S = function(c) c:ready() end,
+  S = function(c)
+    c.synced = c.unanswered
+    if not c.synced then c:ready() end
+  end,
   X = function(c) c:hang_up() end,
   p = function(c, body)
     c.server:note("password", body)

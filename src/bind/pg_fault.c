@@ -22,6 +22,7 @@ static const struct {
     {"25006", FAULT_READ_ONLY},   {"55P03", FAULT_LOCK_TIMEOUT}, {"40001", FAULT_DEADLOCK},
     {"40P01", FAULT_DEADLOCK},    {"23", FAULT_CONSTRAINT},      {"44000", FAULT_CONSTRAINT},
     {"42601", FAULT_SYNTAX},      {"42P02", FAULT_SYNTAX}, /* there is no parameter $2 */
+    {"42P18", FAULT_SYNTAX},                               /* no place tells the type of $1 */
     {"08P01", FAULT_SYNTAX}, /* of a statement: as many parameters as it has places */
 };
 
@@ -119,10 +120,12 @@ static enum fault_kind own_kind(const char *text, const char *phase)
 {
     if (has(text, "closed the connection unexpectedly"))
         return FAULT_CLOSED;
+    if (has(text, "invalid ") && has(text, " value") && strcmp(phase, "connect") == 0)
+        return FAULT_SYNTAX; /* of a setting that is looked at late */
     if (strcmp(phase, "connect") == 0)
         return has(text, "timed out") ? FAULT_TIMEOUT : FAULT_CONNECT;
     if (has(text, "no password supplied") || has(text, "authentication method") ||
-        has(text, "SCRAM") || has(text, "channel binding"))
+        has(text, "SCRAM") || has(text, "server signature") || has(text, "channel binding"))
         return FAULT_AUTHENTICATION;
     if (has(text, "SSL") || has(text, "certificate") || strcmp(phase, "tls") == 0)
         return FAULT_TLS;
@@ -146,28 +149,17 @@ void pg_fault_of_login(struct pg_fault *fault, const char *text, const char *pha
                        fault->why.kind == FAULT_STARTING_UP || fault->why.kind == FAULT_IN_RECOVERY;
 }
 
-/* Whatever stands in quotes may be a piece of a password. */
+/* Whatever stands in quotes may be a piece of a password, which may hold quotes. */
 void pg_fault_of_target(struct pg_fault *fault, const char *text)
 {
-    char clean[300];
-    size_t n = 0;
-    bool quoted = false;
-    for (const char *c = text; *c && *c != '\n' && n < sizeof clean - 8; c++) {
-        bool sign = c[0] == '"' && ispunct((unsigned char)c[1]) && c[2] == '"';
-        if (!quoted && sign) { /* missing "=" */
-            n += (size_t)snprintf(clean + n, sizeof clean - n, "%.3s", c);
-            c += 2;
-        } else if (*c == '"') {
-            if (!quoted)
-                n += (size_t)snprintf(clean + n, sizeof clean - n, "\"…\"");
-            quoted = !quoted;
-        } else if (!quoted) {
-            clean[n++] = *c;
-        }
-    }
-    clean[n] = '\0';
+    static const char missing[] = "missing \"=\" after ";
+    size_t known = strncmp(text, missing, strlen(missing)) == 0 ? strlen(missing) : 0;
+    size_t size = known + strcspn(text + known, "\"\n");
+    const char *end = strrchr(text, '"');
     *fault = (struct pg_fault){.phase = "target", .closed = true};
-    fault_set(&fault->why, FAULT_SYNTAX, "this is no target that libpq can read: %s", clean);
+    fault_set(&fault->why, FAULT_SYNTAX, "this is no target that libpq can read: %.*s%s%.*s",
+              (int)size, text, text[size] == '"' ? "\"…\"" : "",
+              text[size] == '"' ? (int)strcspn(end + 1, "\n") : 0, end ? end + 1 : "");
 }
 
 void pg_fault_of_connection(struct pg_fault *fault, const char *text)
@@ -207,7 +199,8 @@ static enum fault_kind statement_kind(const struct pg_fault *fault, const struct
         return is_standby(pq, pg) ? FAULT_IN_RECOVERY : FAULT_QUERY;
     if (kind == FAULT_QUERY && strcmp(fault->code, "0A000") == 0 && is_standby(pq, pg))
         return FAULT_IN_RECOVERY;
-    if (context->timed_out && strcmp(fault->code, "57014") == 0)
+    if (strcmp(fault->code, "57014") == 0 &&
+        (context->timed_out || has(fault->why.message, "statement timeout")))
         return FAULT_STATEMENT_TIMEOUT;
     return kind;
 }
@@ -228,7 +221,8 @@ void pg_fault_of_result(struct pg_fault *fault, const struct pq *pq, PGconn *pg,
     copy_field(fault->constraint, sizeof fault->constraint, pq, result, PG_DIAG_CONSTRAINT_NAME);
     const char *position = pq->resultErrorField(result, PG_DIAG_STATEMENT_POSITION);
     fault->position = position ? atoi(position) : 0; /* NOLINT(cert-err34-c): 0 is "none" */
-    fault_set(&fault->why, statement_kind(fault, pq, pg, context), "%s", primary);
+    fault_set(&fault->why, FAULT_QUERY, "%s", primary);
+    fault->why.kind = statement_kind(fault, pq, pg, context);
 }
 
 /* --- for Lua ---------------------------------------------------------------------- */

@@ -4,6 +4,7 @@
  * before each of its calls the descriptor is unwatched, for it may close it and open another. */
 #include "bind/pg_login.h"
 
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,11 +17,13 @@
 #include "base/policy.h"
 #include "bind/dns.h"
 #include "bind/pg_target.h"
+#include "bind/portion.h"
 #include "loop/reactor.h"
 #include "loop/work.h"
 
-enum { SETTINGS_MAX = 64 };
+enum { SETTINGS_MAX = 64, LOGIN_BYTES_MAX = 1024 * 1024 };
 static const uint64_t share_min_ns = 100 * NS_PER_MS;
+static const uint64_t thread_patience_ns = 5 * NS_PER_S;
 
 struct pg_login {
     struct reactor *reactor;
@@ -39,15 +42,17 @@ struct pg_login {
     struct pg_turn server_turn;   /* from before it connects until the session ends */
     struct pg_turn login_turn;    /* from the startup packet until it is logged in */
     struct work poll;
+    struct timer patience; /* for poll, once nobody waits for it */
     PostgresPollingStatusType polled;
     PGconn *pg; /* the thread's while poll is under way */
     struct watch *watch;
 
     const char *phase;
     uint64_t began_ns, phase_ns, queued_since_ns;
-    unsigned awaited; /* polls since the startup packet was sent */
-    bool old;         /* the server knows no client_connection_check_interval */
-    bool verifying;   /* logged in; asks whether the session is read-only */
+    unsigned awaited;  /* polls since the startup packet was sent */
+    bool old;          /* the server knows no client_connection_check_interval */
+    char read_only[8]; /* the answer of a server that does not tell it by itself */
+    size_t came;       /* bytes, in this attempt */
     bool done, orphan;
     bool denied; /* some address was left out by the policy */
     unsigned attempts;
@@ -90,8 +95,12 @@ static void drop_attempt(struct pg_login *login)
     loop_timer_disarm(&login->reactor->loop, &login->share);
     pg_turn_leave(&login->login_turn);
     pg_turn_leave(&login->server_turn);
-    if (work_is_under_way(&login->poll))
-        return; /* on_polled does it */
+    if (work_is_under_way(&login->poll)) { /* on_polled does it */
+        if (!timer_is_armed(&login->patience))
+            loop_timer_arm(&login->reactor->loop, &login->patience,
+                           clock_now_ns() + thread_patience_ns);
+        return;
+    }
     login->pq->finish(login->pg);
     login->pg = NULL;
 }
@@ -194,17 +203,17 @@ static bool knows_no_interval(const char *text)
 /* libpq says why. */
 static void attempt_ended_badly(struct pg_login *login)
 {
-    char text[1600];
     struct pg_fault fault;
-    snprintf(text, sizeof text, "%s", login->pq->errorMessage(login->pg));
-    if (!login->old && knows_no_interval(text)) {
+    const char *message = login->pq->errorMessage(login->pg);
+    if (!login->old && knows_no_interval(message)) {
         login->old = true;
         drop_attempt(login);
         attempt(login);
         return;
     }
-    pg_target_redact(&login->target, text, sizeof text);
+    char *text = pg_target_redact(&login->target, login->pq->pass(login->pg), message);
     pg_fault_of_login(&fault, text, login->phase, login->pq->sslInUse(login->pg));
+    free(text);
     attempt_failed(login, &fault);
 }
 
@@ -249,7 +258,7 @@ static void succeed(struct pg_login *login)
 
 static void judge_read_only(struct pg_login *login, const char *setting)
 {
-    if (setting && strcmp(setting, "on") == 0)
+    if (strcmp(setting, "on") == 0)
         succeed(login);
     else
         fail(
@@ -258,31 +267,40 @@ static void judge_read_only(struct pg_login *login, const char *setting)
             "start options? Name the server itself");
 }
 
-/* The answer to SHOW default_transaction_read_only. */
+/* The answer to SHOW default_transaction_read_only, which may come in pieces. */
 static void take_verification(struct pg_login *login)
 {
     const struct pq *pq = login->pq;
-    char setting[8] = "";
-    PGresult *result;
-    while ((result = pq->getResult(login->pg))) {
-        if (pq->resultStatus(result) == PGRES_TUPLES_OK && pq->ntuples(result) == 1)
-            snprintf(setting, sizeof setting, "%s", pq->getvalue(result, 0, 0));
-        pq->clear(result);
-        if (pq->isBusy(login->pg))
+    while (!pq->isBusy(login->pg)) {
+        PGresult *result = pq->getResult(login->pg);
+        if (!result) {
+            judge_read_only(login, login->read_only);
             return;
+        }
+        if (pq->ntuples(result) == 1 && pq->nfields(result) == 1)
+            snprintf(login->read_only, sizeof login->read_only, "%s", pq->getvalue(result, 0, 0));
+        pq->clear(result);
     }
-    judge_read_only(login, setting);
+}
+
+/* libpq keeps what comes until it has a whole message, however long. */
+static bool is_modest(struct pg_login *login)
+{
+    if (login->came > LOGIN_BYTES_MAX)
+        fail(login, FAULT_PROTOCOL, "the server says more than belongs to a login");
+    return login->came <= LOGIN_BYTES_MAX;
 }
 
 static void on_verified(void *owner, int status, int events)
 {
     (void)status, (void)events;
     struct pg_login *login = owner;
-    if (!login->pq->consumeInput(login->pg)) {
+    portion_begin();
+    int ok = login->pq->consumeInput(login->pg);
+    login->came += portion_end();
+    if (!ok)
         attempt_ended_badly(login);
-        return;
-    }
-    if (!login->pq->isBusy(login->pg))
+    else if (is_modest(login))
         take_verification(login);
 }
 
@@ -297,7 +315,7 @@ static void verify(struct pg_login *login)
     } else if (!login->pq->sendQuery(login->pg, "SHOW default_transaction_read_only")) {
         attempt_ended_badly(login);
     } else {
-        login->verifying = true;
+        login->pq->setSingleRowMode(login->pg); /* nothing piles up */
         login->watch = loop_watch(&login->reactor->loop, login->pq->socket(login->pg), LOOP_READ,
                                   on_verified, login);
         if (!login->watch)
@@ -336,6 +354,8 @@ static void after_poll(struct pg_login *login)
     }
     if (strcmp(phase, login->phase) != 0)
         enter_phase(login, phase);
+    if (!is_modest(login))
+        return;
     if (login->polled == PGRES_POLLING_OK) {
         verify(login);
         return;
@@ -350,7 +370,19 @@ static void after_poll(struct pg_login *login)
 static void run_poll(struct work *work)
 {
     struct pg_login *login = list_entry(work, struct pg_login, poll);
+    portion_begin();
     login->polled = login->pq->connectPoll(login->pg);
+    login->came += portion_end();
+}
+
+/* A server may ask for 2,147,483,647 iterations of SCRAM, which are an hour, and nothing ends a
+ * thread that counts them.  The pool has four; so this worker goes, all its threads with it, and
+ * the supervisor has another do what it had to do. */
+static void on_patience_over(struct timer *timer)
+{
+    (void)timer;
+    memory_panic("a login that was given up still keeps a thread busy (a server that asks for too "
+                 "many iterations of SCRAM?)");
 }
 
 static void free_login(struct pg_login *login)
@@ -366,6 +398,7 @@ static void free_login(struct pg_login *login)
 static void on_polled(struct work *work)
 {
     struct pg_login *login = list_entry(work, struct pg_login, poll);
+    loop_timer_disarm(&login->reactor->loop, &login->patience);
     if (login->orphan)
         free_login(login);
     else if (!login->done)
@@ -440,7 +473,7 @@ static void advance(struct pg_login *login)
         work_start(&login->reactor->loop, &login->poll);
         return;
     }
-    login->polled = login->pq->connectPoll(login->pg);
+    run_poll(&login->poll);
     after_poll(login);
 }
 
@@ -462,15 +495,15 @@ static void set(struct settings *s, const char *keyword, const char *value)
     s->values[s->count++] = value;
 }
 
-/* Our session is read-only by default, and libpq judges servers by that: so it is asked for
- * what decides whether one can be written at all. */
-static const char *attributes_of(const struct pg_login *login, const char *value)
+/* Our own wish makes every session read-only, so that libpq would take every server for one that
+ * cannot write: which kind of server it is, is meant. */
+static const char *asked_for(const struct pg_login *login, const PQconninfoOption *o)
 {
-    if (!login->options.write && strcmp(value, "read-write") == 0)
+    if (login->options.write || !o->val || strcmp(o->keyword, "target_session_attrs") != 0)
+        return o->val;
+    if (strcmp(o->val, "read-write") == 0)
         return "primary";
-    if (!login->options.write && strcmp(value, "read-only") == 0)
-        return "standby";
-    return value;
+    return strcmp(o->val, "read-only") == 0 ? "standby" : o->val;
 }
 
 static void copy_settings(const struct pg_login *login, struct settings *s)
@@ -489,11 +522,16 @@ static void copy_settings(const struct pg_login *login, struct settings *s)
         bool is_ours = false;
         for (const char *const *name = ours; *name; name++)
             is_ours |= strcmp(*name, o->keyword) == 0;
-        if (strcmp(o->keyword, "target_session_attrs") == 0 && o->val)
-            set(s, o->keyword, attributes_of(login, o->val));
-        else if (!is_ours)
-            set(s, o->keyword, o->val);
+        if (!is_ours)
+            set(s, o->keyword, asked_for(login, o));
     }
+}
+
+/* 0 would be "without end", and more is no integer of PostgreSQL's. */
+static unsigned milliseconds(uint64_t ns)
+{
+    uint64_t ms = (ns + NS_PER_MS - 1) / NS_PER_MS;
+    return ms == 0 ? 1 : ms > INT_MAX ? INT_MAX : (unsigned)ms;
 }
 
 /* The author's own options come behind ours and overrule them, but not the last one. */
@@ -501,11 +539,10 @@ static void write_options(const struct pg_login *login, struct buffer *text)
 {
     const struct pg_login_options *o = &login->options;
     buffer_addf(text,
-                "-c statement_timeout=%llu -c lock_timeout=%llu "
-                "-c idle_in_transaction_session_timeout=%llu ",
-                (unsigned long long)(o->statement_timeout_ns / NS_PER_MS),
-                (unsigned long long)(o->lock_timeout_ns / NS_PER_MS),
-                (unsigned long long)(o->idle_timeout_ns / NS_PER_MS));
+                "-c statement_timeout=%u -c lock_timeout=%u "
+                "-c idle_in_transaction_session_timeout=%u ",
+                milliseconds(o->statement_timeout_ns), milliseconds(o->lock_timeout_ns),
+                milliseconds(o->idle_timeout_ns));
     if (!login->old)
         buffer_add_string(text, "-c client_connection_check_interval=500 ");
     buffer_add_string(text, "-c bytea_output=hex -c extra_float_digits=1 ");
@@ -536,6 +573,7 @@ static void attempt(struct pg_login *login)
     login->login_turn = (struct pg_turn){.on_turn = on_login_turn};
     login->server_turn = (struct pg_turn){.on_turn = on_server_turn};
     login->awaited = 0;
+    login->came = 0;
     enter_phase(login, "connect");
     if (pg_turn_ask(pq_lines(login->reactor), &login->server_turn, name))
         open_attempt(login);
@@ -714,6 +752,7 @@ struct pg_login *pg_login_new(struct reactor *reactor, const struct pq *pq,
     login->owner = owner;
     login->deadline.on_due = on_deadline;
     login->share.on_due = on_share_over;
+    login->patience.on_due = on_patience_over;
     login->poll = (struct work){.run = run_poll, .done = on_polled};
     login->phase = "target";
     return login;

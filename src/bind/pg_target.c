@@ -89,6 +89,45 @@ static bool read_hosts(struct pg_target *t, struct pg_fault *why)
     return true;
 }
 
+/* --- mistakes ------------------------------------------------------------------------
+ *
+ * libpq reads some targets otherwise than they were meant, and takes a part of a password for a
+ * name, which everybody may see. */
+
+/* "postgres://app:p@ss/word@db/shop", "app:secret@db/shop". */
+static bool has_stray_at(const char *text)
+{
+    static const char *const schemes[] = {"postgres://", "postgresql://"};
+    for (size_t i = 0; i < sizeof schemes / sizeof *schemes; i++) {
+        if (strncmp(text, schemes[i], strlen(schemes[i])) != 0)
+            continue;
+        text += strlen(schemes[i]);
+        text += strcspn(text, "@/");
+        return *text && memchr(text + 1, '@', strcspn(text + 1, "?"));
+    }
+    return !strchr(text, '=') && strpbrk(text, "@:");
+}
+
+/* "host=db;password=secret", "dbname=postgres://app:secret@db/shop". */
+static bool holds_a_target(const char *value)
+{
+    return strstr(value, "://") ||
+           (strchr(value, '=') && (strcasestr(value, "pass") || strcasestr(value, "pwd")));
+}
+
+static bool is_mistaken(const struct pg_target *t, const char *text, struct pg_fault *why)
+{
+    static const char *const seen[] = {"user", "host", "hostaddr", "port", "dbname"};
+    if (has_stray_at(text))
+        return !refuse(why, "there is an @ or : where none can be; in a user name or a password "
+                            "they are written %40 and %3A, and a slash %2F");
+    for (size_t i = 0; i < sizeof seen / sizeof *seen; i++)
+        if (holds_a_target(pg_target_get(t, seen[i])))
+            return !refuse(why, "one of its values holds other settings; it is written "
+                                "host=… dbname=…, with spaces between, or as a URI");
+    return false;
+}
+
 /* --- reading ----------------------------------------------------------------------- */
 
 bool pg_target_read(struct pg_target *target, const struct pq *pq, const char *text,
@@ -105,7 +144,7 @@ bool pg_target_read(struct pg_target *target, const struct pq *pq, const char *t
     else
         refuse(why, message);
     pq->finish(pg);
-    if (read && read_hosts(target, why))
+    if (read && !is_mistaken(target, text, why) && read_hosts(target, why))
         return true;
     pg_target_fini(target);
     return false;
@@ -136,29 +175,33 @@ void pg_target_label(const struct pg_target *target, char *label, size_t size)
                     host->port);
     }
     buffer_addf(&text, "/%s", pg_target_get(target, "dbname"));
-    snprintf(label, size, "%.*s", (int)text.size, text.data);
+    buffer_add(&text, "", 1);
+    char *clean = pg_target_redact(target, NULL, text.data);
+    snprintf(label, size, "%s", clean);
+    free(clean);
     buffer_fini(&text);
-    pg_target_redact(target, label, size);
 }
 
-static void redact_one(const char *secret, char *text, size_t size)
+/* Takes text, returns owned. */
+static char *redact_one(const char *secret, char *text)
 {
     size_t length = strlen(secret);
     if (length < 3) /* would tear every word apart, and hide nothing */
-        return;
+        return text;
     struct buffer clean = {0};
     const char *from = text;
     for (const char *at; (at = strstr(from, secret)); from = at + length) {
         buffer_add(&clean, from, (size_t)(at - from));
         buffer_add_string(&clean, REDACTED);
     }
-    buffer_add_string(&clean, from);
-    snprintf(text, size, "%.*s", (int)clean.size, clean.data);
-    buffer_fini(&clean);
+    buffer_add(&clean, from, strlen(from) + 1);
+    free(text);
+    return clean.data;
 }
 
-void pg_target_redact(const struct pg_target *target, char *text, size_t size)
+char *pg_target_redact(const struct pg_target *target, const char *password, const char *text)
 {
-    redact_one(pg_target_get(target, "password"), text, size);
-    redact_one(pg_target_get(target, "sslpassword"), text, size);
+    char *clean = redact_one(password ? password : "", memory_copy_string(text));
+    clean = redact_one(pg_target_get(target, "password"), clean);
+    return redact_one(pg_target_get(target, "sslpassword"), clean);
 }

@@ -39,7 +39,8 @@ const char *pg_target_get(const struct pg_target *target, const char *keyword);
 /* "app@db:5432/shop": for messages; several hosts as they were written. */
 void pg_target_label(const struct pg_target *target, char *label, size_t size);
 
-/* Takes the target's passwords out of a text of at most size bytes, in place. */
-void pg_target_redact(const struct pg_target *target, char *text, size_t size);
+/* Text without the target's passwords, and without password (of a password file, say), which may
+ * be NULL.  Returns owned. */
+char *pg_target_redact(const struct pg_target *target, const char *password, const char *text);
 
 #endif

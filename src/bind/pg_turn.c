@@ -16,10 +16,31 @@ struct pg_line {
     char *name;
 };
 
+/* Not from inside pg_turn_leave: whoever is called may fail and leave at once, and so may thousands
+ * behind. */
+static void on_call(struct timer *timer)
+{
+    struct pg_lines *lines = list_entry(timer, struct pg_lines, call);
+    struct list called, *link;
+    list_init(&called);
+    while ((link = list_shift(&lines->called)))
+        list_append(&called, link);
+    while ((link = list_shift(&called))) {
+        struct pg_turn *turn = list_entry(link, struct pg_turn, link);
+        turn->on_turn(turn);
+    }
+}
+
 void pg_lines_init(struct pg_lines *lines, struct loop *loop)
 {
-    lines->loop = loop;
+    *lines = (struct pg_lines){.loop = loop, .call = {.on_due = on_call}};
     list_init(&lines->lines);
+    list_init(&lines->called);
+}
+
+void pg_lines_fini(struct pg_lines *lines)
+{
+    loop_timer_disarm(lines->loop, &lines->call);
 }
 
 static struct pg_line *find(struct pg_lines *lines, const char *name)
@@ -89,7 +110,8 @@ void pg_turn_leave(struct pg_turn *turn)
     }
     struct pg_turn *next = list_entry(link, struct pg_turn, link);
     take(next);
-    next->on_turn(next);
+    list_append(&next->lines->called, &next->link);
+    loop_timer_arm(next->lines->loop, &next->lines->call, clock_now_ns());
 }
 
 void pg_turn_move(struct pg_turn *from, struct pg_turn *to)

@@ -21,11 +21,13 @@ enum { PG_TURNS = 4 }; /* at once, in each line */
 struct pg_lines {
     struct loop *loop;
     struct list lines;
+    struct list called; /* turns whose on_turn is due */
+    struct timer call;
 };
 
 /* Embedded in whoever waits; zeroed at first, but for on_turn. */
 struct pg_turn {
-    struct list link; /* while it waits */
+    struct list link; /* while it waits, and until it is called */
     struct timer over;
     struct pg_lines *lines;
     struct pg_line *line; /* NULL: neither waits nor has its turn */
@@ -34,9 +36,10 @@ struct pg_turn {
 };
 
 void pg_lines_init(struct pg_lines *lines, struct loop *loop);
+void pg_lines_fini(struct pg_lines *lines); /* nobody stands in any */
 
 /* Joins the line of that name ("10.0.0.1:5432", or "" for the common one).  True when it is its
- * turn at once; else on_turn comes later. */
+ * turn at once; else on_turn comes later, from the loop. */
 bool pg_turn_ask(struct pg_lines *lines, struct pg_turn *turn, const char *name);
 
 void pg_turn_leave(struct pg_turn *turn); /* in whatever state; idempotent */

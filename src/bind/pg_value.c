@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "bind/bind.h"
+#include "vm/guard.h"
 
 enum { ARRAY_DEPTH_MAX = 6, PARAMETERS_MAX = 65535, NUMBER_ROOM = 40 };
 enum { OID_BYTEA = 17 };
@@ -131,27 +132,31 @@ static bool push_bytes(lua_State *L, const char *text, size_t size)
     return true;
 }
 
+/* PostgreSQL takes what json.decode refuses: deeper nesting, larger numbers. */
 static bool push_json(lua_State *L, const char *text, size_t size)
 {
     lua_pushcfunction(L, bind_json_decode);
     lua_pushlstring(L, text, size);
-    lua_call(L, 1, 1);
-    return true;
+    bool ok = lua_pcall(L, 1, 1, 0) == LUA_OK;
+    guard_rethrow(L);
+    if (!ok)
+        lua_pop(L, 1);
+    return ok;
 }
 
 /* The session's time zone is UTC, its DateStyle ISO: "2026-11-21 05:49:00.5+00", "infinity",
- * "0044-03-15 00:00:00 BC". */
+ * "0044-03-15 00:00:00 BC"; unless the script has set others. */
 static bool push_time_stamp(lua_State *L, const char *text, size_t size)
 {
     char stamp[64];
     const char *space = memchr(text, ' ', size);
-    if (!space || size >= sizeof stamp)
+    if (!space || size >= sizeof stamp || !memchr(text, '-', (size_t)(space - text)))
         return false;
     memcpy(stamp, text, size);
     stamp[space - text] = 'T';
     stamp[size] = '\0';
     char *zone = strstr(stamp, "+00");
-    if (zone) {
+    if (zone && zone[3] != ':') {
         zone[0] = 'Z';
         memmove(zone + 1, zone + 3, strlen(zone + 3) + 1);
     }
@@ -290,11 +295,12 @@ static int push_bytes_of(lua_State *L, int index)
     return lua_rawget(L, lua_absindex(L, index - (index < 0)));
 }
 
-static void check_parameter(lua_State *L, int argument, int number)
+/* How many bytes it is, or an argument error. */
+static size_t check_parameter(lua_State *L, int argument, int number)
 {
     size_t size;
     if (is_null(L, -1) || lua_isboolean(L, -1) || lua_type(L, -1) == LUA_TNUMBER)
-        return;
+        return NUMBER_ROOM;
     if (lua_type(L, -1) == LUA_TSTRING) {
         const char *text = lua_tolstring(L, -1, &size);
         if (memchr(text, '\0', size))
@@ -303,7 +309,7 @@ static void check_parameter(lua_State *L, int argument, int number)
                                           "parameter $%d holds a zero byte, which no text of "
                                           "PostgreSQL's can: use db.bytes",
                                           number));
-        return;
+        return size;
     }
     if (push_bytes_of(L, -1) != LUA_TSTRING)
         luaL_argerror(L, argument,
@@ -311,11 +317,14 @@ static void check_parameter(lua_State *L, int argument, int number)
                                       "parameter $%d is a %s: nil, a boolean, a number, a "
                                       "string or db.bytes is needed",
                                       number, luaL_typename(L, -2)));
+    size = lua_rawlen(L, -1);
     lua_pop(L, 1);
+    return size;
 }
 
-int pg_parameters_check(lua_State *L, int index)
+size_t pg_parameters_check(lua_State *L, int index)
 {
+    size_t size = 0;
     luaL_checktype(L, index, LUA_TTABLE);
     lua_getfield(L, index, "n");
     lua_Integer count = luaL_checkinteger(L, -1);
@@ -323,10 +332,10 @@ int pg_parameters_check(lua_State *L, int index)
     luaL_argcheck(L, count >= 0 && count <= PARAMETERS_MAX, index, "at most 65535 parameters");
     for (int i = 1; i <= (int)count; i++) {
         lua_rawgeti(L, index, i);
-        check_parameter(L, index, i);
+        size += check_parameter(L, index, i);
         lua_pop(L, 1);
     }
-    return (int)count;
+    return size;
 }
 
 static const char *write_number(lua_State *L, struct buffer *text)
@@ -357,11 +366,12 @@ static void read_parameter(lua_State *L, struct pg_parameters *p, int i)
     } else if (lua_type(L, -1) == LUA_TSTRING) {
         p->values[i] = lua_tostring(L, -1);
     } else {
-        push_bytes_of(L, -1);
-        p->values[i] = lua_tolstring(L, -1, &size);
-        p->sizes[i] = (int)size;
-        p->formats[i] = 1;
-        p->types[i] = OID_BYTEA;
+        if (push_bytes_of(L, -1) == LUA_TSTRING) {
+            p->values[i] = lua_tolstring(L, -1, &size);
+            p->sizes[i] = (int)size;
+            p->formats[i] = 1;
+            p->types[i] = OID_BYTEA;
+        }
         lua_pop(L, 1); /* the marker holds it */
     }
 }

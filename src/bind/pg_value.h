@@ -27,8 +27,8 @@ enum pg_type {
 /* numbers: numeric becomes a number, exact or not, instead of text. */
 enum pg_type pg_type_of(Oid oid, bool numbers);
 
-/* Pushes the value; NULL is json.null.  What does not look like its type is pushed as text.
- * Raises for JSON that is none.  [-0, +1, e] */
+/* Pushes the value; NULL is json.null.  What does not look like its type, and JSON that json.decode
+ * refuses, is pushed as text.  [-0, +1, m] */
 void pg_value_push(lua_State *L, enum pg_type type, const char *text, size_t size, bool is_null);
 
 /* What PQsendQueryParams wants. */
@@ -41,8 +41,8 @@ struct pg_parameters {
 };
 
 /* Checks the parameters of the table at index ({ n = 2, … }): an argument error names the first
- * that cannot be sent.  [-0, +0, v] */
-int pg_parameters_check(lua_State *L, int index);
+ * that cannot be sent.  How many bytes they are, about.  [-0, +0, v] */
+size_t pg_parameters_check(lua_State *L, int index);
 
 /* Fills them from a table that was checked; raises nothing.  Borrows the table's strings. */
 void pg_parameters_read(lua_State *L, int index, int count, struct pg_parameters *parameters);

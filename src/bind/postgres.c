@@ -10,7 +10,6 @@
 #include <lauxlib.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
 
 #include "base/buffer.h"
 #include "base/clock.h"
@@ -19,11 +18,13 @@
 #include "bind/pg_fault.h"
 #include "bind/pg_login.h"
 #include "bind/pg_value.h"
+#include "bind/portion.h"
 #include "loop/op.h"
 #include "loop/reactor.h"
 #include "vm/charge.h"
 
 enum {
+    ROW_COST = 32,               /* of a row without values, on its way */
     SESSION_COST = 48 * 1024,    /* what libpq holds for one: counted against the sandbox */
     MESSAGE_SLACK = 1024 * 1024, /* above what a result may hold: a message on its way */
     LEFT_MAX = 64 * 1024 * 1024, /* read and dropped of what a script left, for its transaction */
@@ -48,17 +49,19 @@ struct session {
     struct pg_login_result login;
     bool read_only, numbers;
     uint64_t statement_timeout_ns;
+    size_t buffered; /* the most that libpq held of a statement or a message; charged */
 
     enum stage stage;
-    PGresult *row; /* owned; one row, or NULL */
-    uint64_t began_ns;
+    PGresult *row;              /* owned; one row, or NULL */
+    uint64_t sent_ns, began_ns; /* began: whoever waits now */
     bool named, in_transaction; /* when it began */
     bool failed;                /* fault says why; what else comes is dropped */
     bool held;                  /* row is the next that a stream gives */
-    bool sent_all, over;        /* over: the last result has come */
+    bool asked_to_cancel;
+    bool sent_all, over; /* over: the last result has come */
     lua_Integer rows, most, max_rows;
-    size_t bytes, max_bytes, unparsed; /* unparsed: came since the last whole result */
-    enum pg_type *types;               /* of the columns, once they are known; owned */
+    size_t bytes, max_bytes, unparsed, dropped; /* unparsed: came since the last whole result */
+    enum pg_type *types;                        /* of the columns, once they are known; owned */
     int columns;
     char command[64], affected[24];
     struct pg_fault fault;
@@ -88,39 +91,69 @@ static void disconnect(struct session *s)
     loop_unwatch(s->watch);
     s->watch = NULL;
     forget_statement(s);
+    s->held = false;
     s->pq->finish(s->pg);
     s->pg = NULL;
     pg_turn_leave(&s->turn);
     s->stage = STAGE_IDLE;
-    vm_uncharge(s->vm, SESSION_COST);
+    vm_uncharge(s->vm, SESSION_COST + s->buffered);
 }
 
+/* libpq's buffers grow with what goes through them, and do not shrink. */
+static bool charge_buffers(struct session *s, size_t size)
+{
+    if (size <= s->buffered)
+        return true;
+    if (!vm_charge(s->vm, size - s->buffered))
+        return false;
+    s->buffered = size;
+    return true;
+}
+
+/* Another task may be waiting for it: what it waits for has failed. */
 static void session_release(struct op *op)
 {
-    disconnect((struct session *)op);
+    struct session *s = (struct session *)op;
+    disconnect(s);
+    s->failed = true;
+    s->fault = (struct pg_fault){.phase = "query", .closed = true};
+    fault_set(&s->fault.why, FAULT_CANCELLED, "the connection was closed meanwhile");
 }
 
 static const struct op_class session_class = {"db connection", session_release};
 
 /* --- the loop's side ------------------------------------------------------------------- */
 
-/* Ends the wait; the connection is closed by whoever waited. */
+static void fail_with(struct session *s, enum fault_kind kind, const char *message)
+{
+    if (s->failed)
+        return;
+    s->failed = true;
+    s->fault = (struct pg_fault){.phase = "query"};
+    fault_set(&s->fault.why, kind, "%s", message);
+}
+
+/* Ends the wait; the connection is closed by whoever waited.  If the statement had failed before,
+ * that is told. */
 static void break_off(struct session *s, enum fault_kind kind, const char *message)
 {
-    s->failed = true;
-    s->fault = (struct pg_fault){.phase = "query", .closed = true};
-    fault_set(&s->fault.why, kind, "%s", message);
+    fail_with(s, kind, message);
+    s->fault.closed = true;
     op_complete(&s->op, NULL);
 }
 
-static void on_silence(struct timer *timer)
+static void give_up(struct session *s)
 {
     char message[120];
-    struct session *s = list_entry(timer, struct session, op.timeout);
     snprintf(message, sizeof message,
              "no answer within %.4g s, nor did the server end it by itself",
              (double)s->statement_timeout_ns / (double)NS_PER_S);
     break_off(s, FAULT_TIMEOUT, message);
+}
+
+static void on_silence(struct timer *timer)
+{
+    give_up(list_entry(timer, struct session, op.timeout));
 }
 
 static void on_cancelled(void *owner)
@@ -133,32 +166,46 @@ static void on_cancelled(void *owner)
 
 static void ask_to_cancel(struct session *s)
 {
-    if (!s->cancel)
+    if (!s->asked_to_cancel)
         s->cancel = pq_cancel_start(s->op.reactor, s->pg, on_cancelled, s);
+    s->asked_to_cancel = true;
 }
 
 /* False when the connection broke; told at the next getResult. */
 static bool send_more(struct session *s)
 {
-    int left = s->pq->flush(s->pg);
+    portion_begin();
+    int left = s->pq->flush(s->pg); /* reads as well, while it cannot write */
+    s->unparsed += portion_end();
     s->sent_all = left == 0;
     return left >= 0;
 }
 
+/* What the server said last is a better reason than that it is gone. */
+static void note_broken(struct session *s)
+{
+    if (!s->failed)
+        pg_fault_of_connection(&s->fault, s->pq->errorMessage(s->pg));
+    s->fault.closed = true;
+    s->failed = true;
+}
+
 static void read_more(struct session *s)
 {
-    int coming = 0;
-    ioctl(s->pq->socket(s->pg), FIONREAD, &coming);
-    s->unparsed += (size_t)coming;
-    if (!s->pq->consumeInput(s->pg)) {
-        pg_fault_of_connection(&s->fault, s->pq->errorMessage(s->pg));
-        s->failed = true;
+    portion_begin();
+    int ok = s->pq->consumeInput(s->pg);
+    s->unparsed += portion_end();
+    if (!ok) {
+        note_broken(s);
         op_complete(&s->op, NULL);
     } else if (!s->pq->isBusy(s->pg)) {
         op_complete(&s->op, NULL);
     } else if (s->unparsed > s->max_bytes + MESSAGE_SLACK) {
         break_off(s, FAULT_LIMIT,
                   "the server sends a message longer than a result may be (max_bytes)");
+    } else if (!charge_buffers(s, s->unparsed)) {
+        break_off(s, FAULT_LIMIT,
+                  "the server sends more than there is memory for (--memory-limit)");
     }
 }
 
@@ -176,15 +223,6 @@ static void on_ready(void *owner, int status, int events)
 
 /* --- a statement, result by result -------------------------------------------------------- */
 
-static void fail_with(struct session *s, enum fault_kind kind, const char *message)
-{
-    if (s->failed)
-        return;
-    s->failed = true;
-    s->fault = (struct pg_fault){.phase = "query"};
-    fault_set(&s->fault.why, kind, "%s", message);
-}
-
 /* "INSERT 0 1" -> "INSERT" */
 static void note_command(struct session *s, PGresult *result)
 {
@@ -198,23 +236,27 @@ static void note_command(struct session *s, PGresult *result)
 
 static void note_fault(struct session *s, const PGresult *result)
 {
-    if (s->failed)
+    if (s->failed || s->stage == STAGE_LEFT)
         return;
     struct pg_context context = {
         .read_only = s->read_only,
-        .timed_out = clock_now_ns() - s->began_ns + 50 * NS_PER_MS >= s->statement_timeout_ns,
+        .timed_out = clock_now_ns() - s->sent_ns + 50 * NS_PER_MS >= s->statement_timeout_ns,
     };
     s->failed = true;
     pg_fault_of_result(&s->fault, s->pq, s->pg, result, &context);
 }
 
-/* A transaction would not survive a cancel: so the rest is read, as long as it is not much. */
-static void note_left(struct session *s, const PGresult *result)
+/* A transaction would not survive a cancel: so the rest is read, as long as it is not much.  A
+ * server that does not stop when it is asked to is left. */
+static void note_dropped(struct session *s, const PGresult *result)
 {
+    s->dropped += ROW_COST;
     for (int i = 0; i < s->pq->nfields(result); i++)
-        s->bytes += (size_t)s->pq->getlength(result, 0, i);
-    if (s->bytes > LEFT_MAX)
+        s->dropped += (size_t)s->pq->getlength(result, 0, i);
+    if (s->dropped > LEFT_MAX)
         ask_to_cancel(s);
+    if (s->dropped > 2 * LEFT_MAX)
+        break_off(s, FAULT_LIMIT, "the server goes on sending rows though it was asked to stop");
 }
 
 /* What the result is; false when it is the row that the caller is to have. */
@@ -222,10 +264,10 @@ static bool digest(struct session *s, PGresult *result)
 {
     switch (s->pq->resultStatus(result)) {
     case PGRES_SINGLE_TUPLE:
-        if (s->stage == STAGE_LEFT)
-            note_left(s, result);
-        if (s->failed || s->stage == STAGE_LEFT)
+        if (s->failed || s->stage == STAGE_LEFT) {
+            note_dropped(s, result);
             return true;
+        }
         s->row = result;
         return false;
     case PGRES_TUPLES_OK:
@@ -253,6 +295,8 @@ static enum taken take(struct session *s)
 {
     s->pq->clear(s->row);
     s->row = NULL;
+    if (!s->pg)
+        return TAKEN_END;
     while (!s->over && !(s->failed && s->fault.closed) && !s->pq->isBusy(s->pg)) {
         PGresult *result = s->pq->getResult(s->pg);
         s->unparsed = 0;
@@ -285,6 +329,8 @@ static int wait(lua_State *L, struct session *s, lua_KFunction k)
     uint64_t until_ns = s->began_ns + s->statement_timeout_ns + grace_ns;
     s->op.timeout.on_due = on_silence;
     loop_timer_arm(&s->op.reactor->loop, &s->op.timeout, until_ns);
+    if (clock_now_ns() >= until_ns) /* rows that never end leave the timer no turn */
+        give_up(s);
     return op_await(L, &s->op, 0, k);
 }
 
@@ -418,16 +464,13 @@ static void begin_statement(struct session *s, enum stage stage, int sent)
 {
     forget_statement(s);
     s->stage = stage;
-    s->failed = s->over = s->held = false;
+    s->failed = s->over = s->held = s->asked_to_cancel = false;
     s->rows = 0;
-    s->bytes = s->unparsed = 0;
+    s->bytes = s->unparsed = s->dropped = 0;
     s->command[0] = s->affected[0] = '\0';
-    s->began_ns = clock_now_ns();
-    if (!sent || !send_more(s)) {
-        pg_fault_of_connection(&s->fault, s->pq->errorMessage(s->pg));
-        s->fault.closed = true;
-        s->failed = true;
-    }
+    s->sent_ns = s->began_ns = clock_now_ns();
+    if (!sent || !send_more(s))
+        note_broken(s);
 }
 
 static void send_statement(lua_State *L, struct session *s, enum stage stage)
@@ -540,9 +583,11 @@ static struct session *check_statement(lua_State *L)
     struct session *s = check_idle(L);
     const char *text = luaL_checklstring(L, 2, &size);
     luaL_argcheck(L, strlen(text) == size, 2, "a statement holds no zero byte");
-    pg_parameters_check(L, 3);
+    size += pg_parameters_check(L, 3);
     read_how(L, 4, s);
     lua_settop(L, 4);
+    if (!charge_buffers(s, size))
+        luaL_error(L, "not enough memory for the statement and its parameters (--memory-limit)");
     s->began_ns = clock_now_ns();
     return s;
 }
@@ -673,7 +718,6 @@ static int l_stop(lua_State *L)
     if (!s->pg || s->stage != STAGE_STREAMING)
         return 0;
     s->held = false;
-    s->bytes = 0;
     if (s->over) {
         end_statement(s);
         return 0;

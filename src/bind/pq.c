@@ -210,6 +210,7 @@ static void pq_close(void *self)
 {
     struct pq_service *service = self;
     close_cancels(service);
+    pg_lines_fini(&service->lines);
     free(service);
 }
 

@@ -20,7 +20,7 @@ struct reactor;
 #define PQ_FUNCTIONS(X) \
     X(connectStartParams) X(connectPoll) X(finish) X(socket) X(status) X(errorMessage) \
     X(conninfo) X(conninfoFree) X(transactionStatus) X(parameterStatus) X(serverVersion) \
-    X(setErrorVerbosity) X(setNoticeReceiver) X(sslInUse) X(db) X(user) \
+    X(setErrorVerbosity) X(setNoticeReceiver) X(sslInUse) X(db) X(user) X(pass) \
     X(setnonblocking) X(sendQuery) X(sendQueryParams) X(setSingleRowMode) X(flush) \
     X(consumeInput) X(isBusy) X(getResult) X(clear) \
     X(resultStatus) X(resultErrorField) X(resultErrorMessage) X(cmdStatus) X(cmdTuples) \

@@ -23,14 +23,16 @@ bool reactor_open(struct reactor *reactor)
     return loop_open(&reactor->loop);
 }
 
-void reactor_close(struct reactor *reactor)
+bool reactor_close(struct reactor *reactor)
 {
-    work_finish_all(&reactor->loop);
+    if (!work_finish_all(&reactor->loop))
+        return false;
     for (int i = 0; i < SERVICE_COUNT; i++)
         if (reactor->services[i].self)
             reactor->services[i].close(reactor->services[i].self);
     assert(reactor->tasks == 0 && reactor->ops == 0);
     loop_close(&reactor->loop);
+    return true;
 }
 
 void reactor_attach(lua_State *L, struct reactor *reactor)

@@ -45,7 +45,10 @@ struct reactor {
 };
 
 bool reactor_open(struct reactor *reactor) __attribute__((warn_unused_result));
-void reactor_close(struct reactor *reactor); /* every task must have ended */
+
+/* Every task must have ended.  False, and all is left as it is, while a thread still works with it
+ * that does not come to its end: see work_finish_all. */
+bool reactor_close(struct reactor *reactor);
 
 /* Puts the reactor where reactor_of finds it.  [-0, +0, m] */
 void reactor_attach(lua_State *L, struct reactor *reactor);

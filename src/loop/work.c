@@ -4,6 +4,8 @@
 #include "base/clock.h"
 #include "loop/loop.h"
 
+static const uint64_t patience_ns = 2 * NS_PER_S;
+
 static void run_on_thread(uv_work_t *uv)
 {
     struct work *work = uv->data;
@@ -30,8 +32,10 @@ void work_start(struct loop *loop, struct work *work)
     uv_queue_work(&loop->uv, &work->uv, run_on_thread, end_on_loop);
 }
 
-void work_finish_all(struct loop *loop)
+bool work_finish_all(struct loop *loop)
 {
-    while (loop->works > 0)
-        loop_turn(loop, UINT64_MAX);
+    uint64_t now_ns, until_ns = clock_now_ns() + patience_ns;
+    while (loop->works > 0 && (now_ns = clock_now_ns()) < until_ns)
+        loop_turn(loop, until_ns - now_ns);
+    return loop->works == 0;
 }

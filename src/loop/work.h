@@ -31,7 +31,8 @@ static inline bool work_is_under_way(const struct work *work)
     return work->loop;
 }
 
-/* Turns the loop until nothing is under way: before what `done` needs is closed. */
-void work_finish_all(struct loop *loop);
+/* Turns the loop until nothing is under way: before what `done` needs is closed.  False when some
+ * thread does not come to its end; then the process should, by _exit (exit waits for threads). */
+bool work_finish_all(struct loop *loop);
 
 #endif

@@ -112,6 +112,7 @@ static const struct {
 };
 
 /* Modules in C, for our own Lua. */
+/* clang-format off */
 static const luaL_Reg modules[] = {
     {"hospital.host", bind_host_open},
     {"hospital.core.dns", bind_dns_open},
@@ -124,6 +125,7 @@ static const luaL_Reg modules[] = {
     {"hospital.core.mysql", bind_mysql_open},
     {NULL, NULL},
 };
+/* clang-format on */
 
 lua_CFunction surface_module(const char *name)
 {
