@@ -66,6 +66,7 @@ static void close_service(void *self)
         errands_close(service->logins);
     if (service->kills)
         errands_close(service->kills);
+    pg_lines_fini(&service->lines);
     mysql_api_drop(service->api);
     free(service);
 }
@@ -94,13 +95,13 @@ static bool open_service(struct mysql_service *service, struct reactor *reactor,
 #define FUNCTION(name) {#name, offsetof(struct mysql_api, name)},
     static const struct library_function functions[] = {MYSQL_FUNCTIONS(FUNCTION)};
 #undef FUNCTION
+    pg_lines_init(&service->lines, &reactor->loop);
     service->api = memory_new(sizeof *service->api);
     atomic_init(&service->api->owners, 1);
     if (!library_load("libmariadb.so.3", "libmariadb3", functions,
                       sizeof functions / sizeof functions[0], service->api, why))
         return false;
     prepare_library(service->api);
-    pg_lines_init(&service->lines, &reactor->loop);
     service->logins = errands_open(&reactor->loop, LOGINS_MAX);
     service->kills = errands_open(&reactor->loop, KILLS_MAX);
     return (service->logins && service->kills) ||
