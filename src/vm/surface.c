@@ -122,6 +122,7 @@ static const luaL_Reg modules[] = {
     {"hospital.core.ping", bind_ping_open},
     {"hospital.core.postgres", bind_postgres_open},
     {"hospital.core.sqlite", bind_sqlite_open},
+    {"hospital.core.mysql", bind_mysql_open},
     {NULL, NULL},
 };
 /* clang-format on */
