@@ -16,8 +16,10 @@ PKGS      := lua5.4 libuv libcares libcurl libpq
 # version it was tested with, and starting is faster.  What parses the network's
 # data (libcurl, c-ares) stays shared, for Debian's security updates.
 STATIC_LIBS := -Wl,-Bstatic -llua5.4 -Wl,-Bdynamic
-PKG_CFLAGS := $(shell pkg-config --cflags $(PKGS) 2>/dev/null)
 SECCOMP   := $(shell pkg-config --exists libseccomp 2>/dev/null && echo yes)
+# MARIADB= builds without, as where libmariadb-dev is not.
+MARIADB   := $(shell pkg-config --exists libmariadb 2>/dev/null && echo yes)
+PKG_CFLAGS := $(shell pkg-config --cflags $(PKGS) $(if $(MARIADB),libmariadb) 2>/dev/null)
 
 WARNINGS  := -Wall -Wextra -Wshadow -Wpointer-arith -Wcast-qual -Wstrict-prototypes \
              -Wmissing-prototypes -Wold-style-definition -Wwrite-strings -Wvla -Wundef \
@@ -26,13 +28,14 @@ HARDENING := -fstack-protector-strong -D_FORTIFY_SOURCE=2 -fPIE -fno-strict-alia
              -fstack-clash-protection
 CFLAGS    ?= -g $(OPTIMIZE)
 CPPFLAGS_ALL = -Isrc -D_GNU_SOURCE -DHOSPITAL_VERSION='"$(VERSION)"' \
-             $(if $(SECCOMP),-DHAVE_SECCOMP) $(PKG_CFLAGS)
+             $(if $(SECCOMP),-DHAVE_SECCOMP) $(if $(MARIADB),-DHAVE_MARIADB) $(PKG_CFLAGS)
 ALL_CFLAGS = -std=gnu11 $(CFLAGS) $(WARNINGS) $(WERROR) $(if $(SANITIZE),,$(HARDENING)) $(SANITIZE) \
              $(CPPFLAGS_ALL) -MMD -MP
 ALL_LDFLAGS = -pie -Wl,-z,relro,-z,now -Wl,--as-needed $(SANITIZE) $(LDFLAGS)
 LIBS       = $(STATIC_LIBS) -luv -lcares -lcurl $(if $(SECCOMP),-lseccomp) -lm -ldl -lrt
 
-SOURCES   := $(wildcard src/*/*.c)
+MYSQL     := $(filter-out %/mysql_absent.c %/mysql_target.c,$(wildcard src/bind/mysql*.c))
+SOURCES   := $(filter-out $(if $(MARIADB),%/mysql_absent.c,$(MYSQL)),$(wildcard src/*/*.c))
 OBJECTS   := $(SOURCES:%.c=$(BUILD)/%.o)
 CORE      := $(filter-out $(BUILD)/src/cli/main.o,$(OBJECTS))
 MODULES   := $(shell find lua -name '*.lua' | LC_ALL=C sort)

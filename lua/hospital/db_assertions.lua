@@ -233,8 +233,10 @@ probe.define(assertions, "index_valid", simple({ index = read.text, table = read
 -- @param target string as for db.connect; PostgreSQL
 -- @param[opt] options table those of db.connect, and:
 -- @param[opt] options.max_lag duration that it may be behind; 30 s
--- @param[opt] options.max_lag_bytes integer bytes of WAL that it may be behind
--- @param[opt] options.replicas integer how many of a primary's must be streaming; 1
+-- @param[opt] options.max_lag_bytes integer bytes of WAL that it may be behind; from the primary, only this sees
+--   a replay that stands still
+-- @param[opt] options.replicas integer how many must be streaming from the primary, 1; a standby fails when it
+--   is given
 -- @param[opt] options.slots boolean false to leave a primary's replication slots out
 -- @param[opt] message string put before the failure's own
 -- @return table role ("standby" or "primary"), lag and lag_bytes of a standby, replicas of a primary (list of

@@ -118,8 +118,8 @@ function methods.exec(conn, sql, ...)
 end
 
 --- Reads the rows of a statement one by one, as many as there are.
--- The connection is busy until the loop ends; `break` drops the rest. Neither max_rows nor max_bytes
--- holds unless the connection was given one.
+-- The connection is busy until the loop ends; `break` drops the rest. max_bytes is of one row here, and
+-- max_rows holds only when the connection was given one.
 -- @function conn:each
 -- @param sql string one statement
 -- @param ... values of its parameters
@@ -132,7 +132,7 @@ end
 function methods.each(conn, sql, ...)
   local s = session_of(conn, "conn:each")
   local stream, failure = session.start(s, "conn:each", sql, parameters(s, "conn:each", ...), {
-    shape = "named", max_rows = s.options.max_rows or UNLIMITED, max_bytes = s.options.max_bytes or UNLIMITED,
+    shape = "named", max_rows = s.options.max_rows or UNLIMITED,
   })
   if not stream then host.raise(failure) end
   local function step()

@@ -18,7 +18,7 @@ function load.check_connections(given, ask)
 end
 
 function load.age_text(seconds)
-  if seconds < 60 then return format("%.1f s", seconds) end
+  if seconds < 60 then return probe.time_text(seconds) end
   if seconds < 3600 then return format("%d min %d s", floor(seconds / 60), floor(seconds % 60)) end
   return format("%d h %d min", floor(seconds / 3600), floor(seconds % 3600 / 60))
 end

@@ -16,7 +16,7 @@ function postgres.placeholder(n) return "$" .. n end
 function postgres.as_text(expression) return "cast(" .. expression .. " as text)" end
 
 local TABLE = [[
-select c.oid::bigint as oid, n.nspname::text as schema, c.relname::text as name
+select c.oid::text as oid, n.nspname::text as schema, c.relname::text as name
 from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace
 where c.relname::text = $1::text and c.relkind in ('r', 'p', 'v', 'm', 'f')
   and (n.nspname::text = $2::text or $2::text is null and pg_catalog.pg_table_is_visible(c.oid))
@@ -41,7 +41,8 @@ select pg_catalog.current_setting('max_connections')::int
     - pg_catalog.current_setting('superuser_reserved_connections')::int
     - coalesce(pg_catalog.current_setting('reserved_connections', true)::int, 0) as most,
   (select count(*) from pg_catalog.pg_stat_activity
-    where backend_type = 'client backend' or backend_type is null and usesysid is not null) as used]]
+    where backend_type = 'client backend' or backend_type is null and usesysid is not null
+      and datid is not null) as used]]
 
 function postgres.connections(ask)
   local row = ask(CONNECTIONS)[1]
@@ -62,7 +63,8 @@ from pg_catalog.pg_prepared_xacts order by prepared limit 10]]
 
 local HIDDEN = [[
 select count(*) as n from pg_catalog.pg_stat_activity
-where usesysid is not null and query = '<insufficient privilege>' and pid <> pg_catalog.pg_backend_pid()]]
+where usesysid is not null and datid is not null and query = '<insufficient privilege>'
+  and pid <> pg_catalog.pg_backend_pid()]]
 
 -- The oldest transactions, the oldest first; and how many sessions cannot be seen.
 function postgres.transactions(ask)

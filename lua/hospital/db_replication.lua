@@ -52,6 +52,11 @@ end
 
 local function standby(given, ask, user)
   local dialect = given.place.dialect
+  if (given.options.replicas or 0) > 0 then
+    return demand(given.place,
+      format("a primary with replicas (%d) is expected, but this is a standby", given.options.replicas),
+      "a primary", "a standby")
+  end
   local row = ask(dialect.standby)[1]
   if row.receivers == 0 then
     return demand(given.place, "this standby has no WAL receiver: it is not connected to its primary", "streaming",
@@ -79,8 +84,9 @@ local function check_slots(given, ask)
     list[#list + 1] = format("%s (holds back %s)", slot.name, known(slot.held) and bytes_text(slot.held) or "nothing")
   end
   if not list[1] then return true end
-  return demand(given.place, format("%d replication %s inactive, and the server keeps its WAL for them: %s", #list,
-    #list == 1 and "slot is" or "slots are", concat(list, ", ")), "active slots", concat(list, "\n"))
+  local one = #list == 1
+  return demand(given.place, format("%d replication %s inactive, and the server keeps its WAL for %s: %s", #list,
+    one and "slot is" or "slots are", one and "it" or "them", concat(list, ", ")), "active slots", concat(list, "\n"))
 end
 
 local function check_replicas(given, streaming, seen)

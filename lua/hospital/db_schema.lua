@@ -94,7 +94,7 @@ function schema.check_indexes(given, ask, s)
   local wanted = given.options
   local list = given.place.dialect.indexes(ask, s, wanted)
   if not list[1] and (wanted.index or wanted.table) then
-    local what = wanted.index and "index " .. wanted.index or "table with an index called " .. wanted.table
+    local what = wanted.index and "index " .. wanted.index or "index on a table " .. wanted.table
     return demand(given.place, "there is no " .. what, what, "none")
   end
   local bad = {}

@@ -156,14 +156,15 @@ local function limits(s, how)
   return how
 end
 
--- One statement: the driver's result; or nil and a failure.
-function session.run(s, what, sql, parameters, how)
+-- One statement: the driver's result; or nil and a failure.  told: what the report says
+-- instead of the statement, when it is none of the author's.
+function session.run(s, what, sql, parameters, how, told)
   session.ready(s, what)
   check_sql(s, what, sql)
   local began = host.now()
   local result, fault = call(s, "run", sql, parameters, limits(s, how))
   local seconds = host.now() - began
-  note(s, sql, seconds, fault and fault.message or rows_text(result.affected or result.count or 0))
+  note(s, told or sql, seconds, fault and fault.message or rows_text(result.affected or result.count or 0))
   return settle(s, what, sql, result, fault, seconds)
 end
 
@@ -184,15 +185,17 @@ end
 
 -- A row; nil after the last one; or nil and a failure.
 function session.next(s, what, stream)
-  if s.stream ~= stream then return nil end
+  if stream.over then return nil end
+  if s.stream ~= stream then
+    misuse("%s: %s", what, s.over or "its rows were dropped: its loop or transaction ended")
+  end
   if s.waiting then misuse("%s: the connection is busy: another function of this check reads from it", what) end
   local row, fault = call(s, "next")
   if row then
     stream.rows = stream.rows + 1
     return row
   end
-  if s.stream ~= stream then return nil end -- closed meanwhile
-  s.stream = nil
+  stream.over, s.stream = true, nil
   local seconds = host.now() - stream.began
   note(s, stream.sql, seconds, fault and fault.message or rows_text(stream.rows))
   local _, failure = settle(s, what, stream.sql, not fault and {}, fault, seconds)

@@ -47,28 +47,28 @@ local function give(s, key)
   idle[key][#idle[key] + 1] = s
 end
 
--- One query of an assertion's: the driver's result.  It raises the failure.
-local function asking(s, what, shape)
-  return function(sql, ...)
-    local result, failure = session.run(s, what, sql, parameters(s, what, ...), { shape = shape })
-    if failure then host.raise(failure) end
-    return shape == "named" and result.rows or result
-  end
+local function run(s, what, shape, told, sql, ...)
+  local result, failure = session.run(s, what, sql, parameters(s, what, ...), { shape = shape }, told)
+  if failure then host.raise(failure) end
+  return result
 end
 
 local function lost(s, raised)
   return session.is_closed(s) and host.kind(raised) == "failure"
 end
 
--- What fn(ask, result, s) returned; or nil and a failure.  ask(sql, …) returns rows by
--- column; result(sql, …) all of a result, rows by position.  Everything is read only,
--- so what finds that the server has closed a connection meanwhile is done again.
+-- What fn(ask, result, s) returned; or nil and a failure.  ask(sql, …) is a query of the
+-- assertion's own and returns rows by column; result(sql, …) runs one of the author's and
+-- returns all of its result, rows by position.  Everything is read only, so what finds
+-- that the server has closed a connection meanwhile is done again.
 function shared.use(what, place, options, fn)
   local key = key_of(place, options)
   while true do
     local s, used, failure = take(what, place, options, key)
     if not s then return nil, failure end
-    local ok, first, second = pcall(fn, asking(s, what, "named"), asking(s, what, "listed"), s)
+    local function ask(...) return run(s, what, "named", what, ...).rows end
+    local function result(...) return run(s, what, "listed", nil, ...) end
+    local ok, first, second = pcall(fn, ask, result, s)
     if not ok and used and lost(s, first) then
       session.close(s, "it was lost") -- and another is opened
     else

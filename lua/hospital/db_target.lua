@@ -59,11 +59,12 @@ function target.read(what, text)
   if find(text, "^%a+:$") then text = lower(text) .. "//" end -- all of it from the environment
   text = path or text
   local label, why = driver.label(text)
-  if not label then misuse("%s: %s", what, tostring(why)) end
-  local kind, name = match(label, "^(%S+) (.*)$")
+  if not label then
+    host.raise({ kind = why.kind, phase = why.phase, message = what .. ": " .. why.message })
+  end
   return {
     dialect = import("hospital.db_" .. dialect), driver = driver, target = text,
-    kind = kind or dialect, name = name or label, own = path == ":memory:",
+    kind = dialect, name = label, own = path == ":memory:",
   }
 end
 

@@ -130,6 +130,10 @@ local function lifts_read_only(words)
     or has(words, "SESSION", "TRANSACTION") and has(words, "READ", "WRITE")
 end
 
+-- PostgreSQL lets these into a transaction that only reads: what they change is no data.
+local MAINTENANCE = { VACUUM = true, ANALYZE = true, ANALYSE = true, REINDEX = true, CLUSTER = true, CHECKPOINT = true,
+  NOTIFY = true, LOAD = true }
+
 -- Why the statement is not sent, or nil.  level: nil, "transaction" or
 -- "rolled_back", whatever it is inside of; write: the connection may.
 function sql.refusal(text, dialect, level, write)
@@ -142,6 +146,9 @@ function sql.refusal(text, dialect, level, write)
       instead = "what a rolled back check writes cannot be committed"
     end
     return format("%s is refused: %s", name, instead)
+  end
+  if not write and level ~= "rolled_back" and dialect == "postgres" and MAINTENANCE[words[1]] then
+    return format("%s is refused: a connection that only reads is no place for it ({ write = true })", words[1])
   end
   if not write and lifts_read_only(words) then
     return "a connection that may write is asked for with { write = true }, not with SET"

@@ -140,18 +140,18 @@ healthcheck("dies", { timeout = "60s" }, rolled_back(DB, function(conn)
   conn:exec("set application_name = 'hospital/holds'")
   @last@
 end))]], { url = server:url(), last = last }))
-      local run = process.start(process.binary, { args = { "run", "-j", "1", root } })
+      local hospital = process.start(process.binary, { args = { "run", "-j", "1", root } })
       server:wait("select count(*) from pg_stat_activity where application_name = 'hospital/holds'"
         .. (last:find("sleep%(30%)$") and "" or " and query like '%pg_sleep%' and state = 'active'"), "1")
-      run:kill("sigstop") -- so that no worker of it takes over
-      local nursery = process.run("/usr/bin/pgrep", { args = { "-P", tostring(run.pid) } }).stdout:match("%d+")
+      hospital:kill("sigstop") -- so that no worker of it takes over
+      local nursery = process.run("/usr/bin/pgrep", { args = { "-P", tostring(hospital.pid) } }).stdout:match("%d+")
       local worker = process.run("/usr/bin/pgrep", { args = { "-P", nursery } }).stdout:match("%d+")
       uv.kill(tonumber(worker), "sigkill")
       server:wait("select count(*) from pg_stat_activity where application_name = 'hospital/holds'", "0", 3)
       assert.are.equal("tea", server:sql("select sku from orders where id = 1"))
       server:sql("set lock_timeout = 1; update orders set sku = 'tea' where id = 1; insert into notes values ('x')")
-      run:kill("sigkill")
-      run:join()
+      hospital:kill("sigkill")
+      hospital:join()
     end)
   end
 end)

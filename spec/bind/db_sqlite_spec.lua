@@ -48,6 +48,8 @@ local function misused(path, text, wanted)
 end
 
 describe("a connection to SQLite", function()
+  after_each(tree.clean)
+
   it("reads, and does not write unless it was asked to", function()
     local path = shop()
     assert.equal("returned: 2 a NULL", run(path, [[
@@ -68,6 +70,21 @@ describe("a connection to SQLite", function()
         local conn <close> = db.connect(DB, { write = true })
         pcall(conn.rolled_back, conn, function() conn:exec("delete from orders") %s end)
         return db.connect(DB):value("select count(*) from orders")]]):format(ending, ending)), ending)
+    end
+  end)
+
+  it("rolls back what a deadline cut short, wherever", function()
+    local path = shop()
+    for _, where in ipairs { "host.sleep(10)", 'conn:query("with recursive n(x) as (select 1 union all select x + 1 from n) select count(*) from n")',
+      "while true do end", "pcall(host.sleep, 10) pcall(host.sleep, 10)" } do
+      for _, opened in ipairs { 'rolled_back(DB, function(conn) %s end)()',
+        'local c = db.connect(DB, { write = true }) c:rolled_back(function(conn) %s end)',
+        'local c = db.connect(DB, { write = true }) c:transaction(function(conn) %s end)' } do
+        local text = opened:format('conn:exec("delete from orders") ' .. where)
+        local outcome = script.run(HEAD .. ("local DB = %q\n"):format("sqlite:" .. path) .. text, { allow = "write", deadline = 150 })
+        assert.matches("^killed: deadline", outcome)
+        assert.equal("returned: 2", run(path, 'return db.connect(DB):value("select count(*) from orders")'), text)
+      end
     end
   end)
 
@@ -92,6 +109,20 @@ describe("a connection to SQLite", function()
     assert.matches("^returned: held; error: .*conn:query: the connection is busy", got)
   end)
 
+  it("does not end a transaction while another function is in it", function()
+    local path = shop()
+    local got = run(path, [[
+      local conn <close> = db.connect(DB, { write = true })
+      local told = {}
+      host.parallel(
+        function() told[1] = why(function() conn:rolled_back(function() conn:exec("delete from orders") host.sleep(0.05) end) end) end,
+        function() host.sleep(0.02) told[2] = why(function() conn:query("with recursive n(x) as (select 1 union all select x + 1 "
+          .. "from n) select count(*) from n") end) end)
+      return told[1] .. "; " .. told[2] ]])
+    assert.matches("^returned: query: .*the rolled_back ended while another function of the check used its connection.*; %a+: ", got)
+    assert.equal("returned: 2", run(path, 'return db.connect(DB):value("select count(*) from orders")'))
+  end)
+
   it("in memory is one's own, and may be written", function()
     assert.equal("returned: 1 0", run("x", [[
       local conn <close> = db.connect("sqlite::memory:")
@@ -106,6 +137,7 @@ end)
 describe("assertions", function()
   local path
   before_each(function() path = shop() end)
+  after_each(tree.clean)
 
   it("share a connection in one attempt, but not in parallel", function()
     assert.equal("returned: held", run(path, [[
@@ -177,6 +209,8 @@ describe("assertions", function()
 end)
 
 describe("assert_migrated", function()
+  after_each(tree.clean)
+
   local function migrated(sql, options, wanted)
     local path = shop(sql)
     local text = ("A.assert_migrated(DB%s)"):format(options and ", " .. options or "")

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "cli/formats.h"
 #include "test.h"
 #include "vm/pack.h"
 
@@ -392,7 +393,7 @@ TEST(colours)
 TEST(formats_are_listed)
 {
     struct buffer out = {0};
-    events_list_formats(&out);
+    formats_list(&out);
     buffer_add(&out, "", 1);
     CHECK(strstr(out.data, "dots        one character a check"));
     CHECK(strstr(out.data, "\njsonl "));

@@ -249,7 +249,7 @@ TEST(any_bytes)
         uint64_t ns = clock_now_ns() - start;
         if (ns > 400 * NS_PER_MS)
             printf("1 MB of %s: %llu ms\n", bits[b], (unsigned long long)(ns / NS_PER_MS));
-        CHECK(ns < 2000 * NS_PER_MS);
+        CHECK(ns < 60 * NS_PER_S); /* what is quadratic takes hours */
     }
     buffer_fini(&text);
     buffer_fini(&out);

@@ -12,7 +12,7 @@ local function slurp(path)
   if not file then return "" end
   local text = file:read("a")
   file:close()
-  return text
+  return text or "" -- of a process that has just ended
 end
 
 -- pid -> name of all below pid.
@@ -216,7 +216,7 @@ describe("a worker that dies", function()
     local seen, url = counting()
     local run = start({ ["a.lua"] = ([[healthcheck("a", { timeout = "30s" }, function()
       %s
-      local s = os.clock() while os.clock() - s < 0.5 do end end)]]):format(get(url, "/burns")) })
+      local s = os.clock() while os.clock() - s < 2 do end end)]]):format(get(url, "/burns")) })
     process.wait(function() return seen["/burns"] end, 10, "the check to run")
     await_burning(workers(run)[1])
     local all = descendants(run.pid)

@@ -1,8 +1,10 @@
 -- The examples, run by the built binary against a shop of the spec's own.
 local cjson = require "cjson"
 local process = require "spec.support.process"
+local script = require "spec.support.script"
 local server = require "spec.support.server"
 local shop = require "spec.support.shop"
+local tree = require "spec.support.tree"
 
 -- Runs an example; the report by id, and the process.
 local function run(example, env, ...)
@@ -21,7 +23,10 @@ local function statuses(found)
 end
 
 describe("the example", function()
-  after_each(server.clean)
+  after_each(function()
+    server.clean()
+    tree.clean()
+  end)
 
   it("shop is green, and cleans up after itself", function()
     local s = shop.start()
@@ -145,6 +150,60 @@ describe("the example", function()
     assert.are.equal("what the health endpoint says", diagnosis.test)
     assert.are.equal("fail", diagnosis.status)
     assert.matches('"down"', table.concat(diagnosis.output, "\n"))
+  end)
+
+  -- The directory of a shop.db with two orders; more is SQL.
+  local function database(more)
+    local directory = tree.make({ ["shop.db"] = "" })
+    local made = script.run(([[
+      local conn = import("hospital.db").db.connect("sqlite:%s/shop.db", { write = true })
+      for _, sql in ipairs { "create table schema_migrations (version text primary key)",
+        "insert into schema_migrations values ('20261104120000')",
+        "create table orders (id integer primary key, sku text not null, state text, total real, "
+          .. "created text default (strftime('%%Y-%%m-%%dT%%H:%%M:%%SZ', 'now')))",
+        "create table lines (order_id integer references orders (id), price real)",
+        "insert into orders (sku, state, total) values ('cup', 'paid', 4.5), ('pot', 'sent', 20)",
+        "insert into lines values (1, 4.5), (2, 12), (2, 8)", %q } do
+        if sql ~= "" then conn:exec(sql) end
+      end
+      return "made"]]):format(directory, more or ""), { allow = "write" })
+    assert.are.equal("returned: made", made)
+    return directory
+  end
+
+  it("database is green, and leaves the file as it was", function()
+    local directory = database()
+    local function bytes()
+      local file = assert(io.open(directory .. "/shop.db", "rb"))
+      local all = file:read("a")
+      file:close()
+      return all
+    end
+    local before = bytes()
+    local found, done = run("database", { SHOP_DATABASE = "sqlite:" .. directory .. "/shop.db" }, "--slow", "--strict",
+      "--allow", "write=" .. directory)
+    assert.are.same({ ["database::is up to date"] = "pass", ["database::has no order that is stuck"] = "pass",
+      ["database::adds up"] = "pass", ["database::got an order lately"] = "pass", ["database::takes an order"] = "pass",
+      ["database::refuses an order without goods"] = "pass", ["database::is whole"] = "pass" }, statuses(found), done.stdout)
+    assert.are.equal(0, done.code)
+    assert.are.equal(before, bytes())
+    assert.is_nil(io.open(directory .. "/shop.db-journal"))
+    local probe = found["database.lua::database::takes an order"].probes[1]
+    assert.are.equal("sqlite", probe.kind)
+    assert.matches("^connected in .*, SQLite 3", probe.detail)
+  end)
+
+  it("database is red when orders are stuck or do not add up, and an error where it may not write", function()
+    local directory = database("update orders set created = '2026-01-01T00:00:00Z', total = total + 1")
+    local found, done = run("database", { SHOP_DATABASE = "sqlite:" .. directory .. "/shop.db" })
+    assert.are.equal(1, done.code)
+    assert.are.same({ ["database::is up to date"] = "pass", ["database::has no order that is stuck"] = "fail",
+      ["database::adds up"] = "fail", ["database::got an order lately"] = "warn", ["database::takes an order"] = "error",
+      ["database::refuses an order without goods"] = "error" }, statuses(found))
+    assert.matches("orders were paid a day ago and not sent: sqlite .*: 0 expected, got 1",
+      found["database.lua::database::has no order that is stuck"].context)
+    assert.are.equal(2, #found["database.lua::database::adds up"].failures)
+    assert.matches("%-%-allow write=", found["database.lua::database::takes an order"].context)
   end)
 
   it("diagnosis stays silent when all is well", function()

@@ -1,6 +1,7 @@
 -- The example for PostgreSQL, run by the built binary against a real server.
 local accept = require "spec.support.accept"
 local postgres = require "spec.support.postgres"
+local process = require "spec.support.process"
 
 local ROOT = "examples/postgres"
 local SCHEMA = [[
@@ -18,6 +19,7 @@ describe("the example for PostgreSQL", function()
   teardown(postgres.clean)
 
   local function run(env)
+    env.XDG_STATE_HOME = process.state
     return accept.run(require("luv").cwd() .. "/" .. ROOT, { args = { "--slow", "--strict" }, env = env })
   end
 

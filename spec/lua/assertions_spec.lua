@@ -232,8 +232,8 @@ end
 
 describe("assertions", function()
   it("are all tried here", function()
-    for name in pairs(fakehost.surface) do
-      local bare = name:match("^assert_(.+)$")
+    for name, module in pairs(fakehost.surface) do
+      local bare = module ~= "db_assertions" and name:match("^assert_(.+)$") -- those have a spec of their own
       assert.truthy(not bare or bare == "version" or CASES[bare], name)
     end
   end)

@@ -129,6 +129,13 @@ describe("conn:transaction", function()
       end))
     assert.same({ true, "lock_timeout", 5, n = 3 }, results)
     assert.equal("BEGIN READ WRITE | BEGIN READ WRITE | COMMIT", log(driver))
+    red("conn:rolled_back(print)", "statement_timeout", "too late", nil, function(one)
+      one.unverifiable = { kind = "statement_timeout", message = "too late" }
+    end)
+    _, driver = run("pcall(conn.rolled_back, conn, print) conn:exec('x')", nil, function(one)
+      one.unverifiable = { kind = "statement_timeout", message = "too late" }
+    end)
+    assert.equal("BEGIN READ WRITE | ROLLBACK | x", log(driver))
     red("conn:transaction(print)", "query", "no transaction was begun", WRITE, answer("BEGIN READ WRITE", function() end))
   end)
 
@@ -242,6 +249,8 @@ describe("conn:rolled_back", function()
     assert.equal("killed", failure.kind)
     assert.equal("BEGIN READ WRITE | insert | x", log(driver))
     assert.same({}, state.records.failure)
+    misused('pcall(conn.exec, conn, "x") conn:exec("y")', "conn:exec: the connection was lost: admin", nil,
+      answer("x", fault("killed", "admin", { closed = true })))
     local _, closed, results = run(INSERT:format("conn:close()"))
     assert.is_true(results[1])
     assert.equal("BEGIN READ WRITE | insert | close", log(closed))
@@ -414,6 +423,39 @@ describe("rows that are read one by one", function()
     assert.equal("query", failure.phase)
     assert.equal("killed", failure.kind)
     assert.is_truthy(state)
+  end)
+
+  it("that are gone do not look like all there were", function()
+    misused('for _ in conn:each("rows") do conn:close() end', "conn:each: the connection is closed", nil, ROWS)
+    misused('local step = conn:rolled_back(function() return (conn:each("rows")) end) step()',
+      "conn:each: its rows were dropped: its loop or transaction ended", nil, ROWS)
+    local _, _, results = run('local step = conn:each("rows") step() step() step() return step(), step()', nil, ROWS)
+    assert.same({ true, nil, nil, n = 3 }, results)
+  end)
+
+  it("are read by one function", function()
+    local state, driver = fakedriver.state()
+    driver.answers.rows = { { 1 }, { 2 }, { 3 } }
+    local _, conn = state:check('return db.connect("postgres://db")')
+    local _, step = state:check('return (...):each("rows")', conn)
+    driver.waits = true
+    assert(coroutine.resume(coroutine.create(state:compile("(...)()")), step))
+    local ok, why = coroutine.resume(coroutine.create(state:compile("(...)()")), step)
+    assert.is_false(ok)
+    assert.matches("conn:each: the connection is busy: another function of this check reads from it", why)
+  end)
+
+  it("that are left and fail later keep their transaction from being committed", function()
+    local _, driver = red('conn:transaction(function() for _ in conn:each("rows") do break end end)', "query",
+      "a statement had failed", WRITE, function(d)
+        d.lazy, d.answers.rows = true, { { 1 }, { kind = "query", message = "division by zero" } }
+      end)
+    assert.equal("BEGIN READ WRITE | rows | stop | ROLLBACK", log(driver):gsub(" | SELECT 1", ""), nil)
+    assert.is_nil(driver.opened[1].committed)
+    _, driver = run('conn:rolled_back(function() for _ in conn:each("rows") do break end end) conn:exec("x")', nil, function(d)
+      d.lazy, d.answers.rows = true, { { 1 }, { 2 } }
+    end)
+    assert.equal("BEGIN READ WRITE | rows | stop | ROLLBACK | x", log(driver))
   end)
 
   it("are dropped at the end of a transaction", function()

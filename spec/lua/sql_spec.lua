@@ -87,7 +87,7 @@ describe("what a dialect has besides", function()
       assert.is_string(refused(text, "sqlite", nil, true), text)
       assert.is_string(refused(text, "sqlite", "rolled_back"), text)
     end
-    assert.is_nil(refused("vacuum", "postgres"))
+    assert.is_nil(refused("vacuum", "postgres", nil, true))
     assert.matches("sees the one database", refused("attach 'x' as y", "sqlite", "rolled_back"))
   end)
 
@@ -112,6 +112,17 @@ describe("what a dialect has besides", function()
 end)
 
 describe("a read-only session", function()
+  it("is no place for PostgreSQL's maintenance", function()
+    for _, text in ipairs { "vacuum", "analyze orders", "analyse", "reindex table orders", "cluster", "checkpoint",
+      "notify x", "load 'x'", "/* x */ VACUUM full" } do
+      assert.matches("is refused: a connection that only reads is no place for it", refused(text), nil, nil, text)
+      assert.is_string(refused(text, "postgres", "transaction"), text)
+      assert.is_nil(refused(text, "postgres", nil, true), text)
+      assert.is_nil(refused(text, "postgres", "rolled_back"), text)
+    end
+    assert.is_nil(refused("analyze", "sqlite"))
+  end)
+
   local lifting = { "set default_transaction_read_only = off", "set session default_transaction_read_only to off",
     "SET SESSION CHARACTERISTICS AS TRANSACTION READ WRITE", "set transaction_read_only=off",
     "set session transaction read write", "set @@session.tx_read_only = 0", "set session transaction isolation level serializable, read write" }
@@ -131,5 +142,16 @@ describe("a statement in brief", function()
     assert.equal("select 1 from x", sql.brief("\n  select 1\n\t  from x", 60))
     assert.equal("sel…", sql.brief("select", 3))
     assert.equal("\195\164…", sql.brief("\195\164\195\164", 3))
+  end)
+end)
+
+describe("maintenance", function()
+  it("is refused where only reading is asked for, though the server would allow it", function()
+    for _, text in ipairs { "vacuum", "ANALYZE orders", "/* */ reindex table orders", "cluster", "checkpoint", "notify x", "load 'y'" } do
+      assert.matches("only reads", refused(text), text)
+      assert.is_nil(refused(text, "postgres", nil, true), text)
+    end
+    assert.is_nil(refused("notify x", "postgres", "rolled_back")) -- which takes it back
+    assert.is_nil(refused("explain analyze select 1"))
   end)
 end)

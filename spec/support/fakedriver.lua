@@ -86,8 +86,18 @@ local function shaped(result, row, how)
   return named
 end
 
+-- What stop() left is read before the next call, and may fail then.
+local function drain(conn)
+  if not conn.left then return end
+  conn.now, conn.left = conn.stream.after, false
+  for i = conn.stream.at + 1, #conn.stream.result.rows do
+    if conn.stream.result.rows[i].kind then failed(conn, conn.stream.result.rows[i]) end
+  end
+end
+
 local function log(conn, what, sql, parameters, how)
   local driver = conn.driver
+  drain(conn)
   driver.log[#driver.log + 1] = sql or what
   driver.calls[#driver.calls + 1] = { what = what, sql = sql, parameters = parameters, how = how, conn = conn }
   driver.host.clock = driver.host.clock + 0.002
@@ -97,6 +107,7 @@ end
 local IDENTITY = "transaction_timestamp"
 
 function methods:run(sql, parameters, how)
+  drain(self)
   if not sql:find(IDENTITY, 1, true) then
     log(self, "run", sql, parameters, how)
   elseif self.now == "transaction" then
@@ -122,6 +133,7 @@ function methods:start(sql, parameters, how)
 end
 
 function methods:next()
+  if self.driver.waits then coroutine.yield(self.driver) end
   local stream = self.stream
   stream.at = stream.at + 1
   local row = stream.result.rows[stream.at]
@@ -135,7 +147,11 @@ end
 
 function methods:stop()
   log(self, "stop")
-  self.now = self.stream.after
+  if self.driver.lazy then
+    self.left = true
+  else
+    self.now = self.stream.after
+  end
 end
 
 function methods:control(sql)
@@ -165,12 +181,13 @@ function methods:close()
   self.now = "closed"
 end
 
--- kind: "postgres", "sqlite" or "mysql".  `fails`: a failed statement fails its transaction.
+-- kind: "postgres", "sqlite" or "mysql".  `fails`: a failed statement fails its transaction;
+-- `lazy`: stop() leaves the connection busy; `waits`: calls yield, as in parallel.
 function fakedriver.new(kind, host)
-  local driver = { name = kind .. " app@db:5432/shop", fails = kind == "postgres", host = host,
+  local driver = { name = "app@db:5432/shop", fails = kind == "postgres", host = host,
     answers = {}, log = {}, calls = {}, opened = {}, verified = 0 }
   function driver.label(target)
-    if target:find("bad", 1, true) then return nil, "the target has no host" end
+    if target:find("bad", 1, true) then return nil, { kind = "syntax", phase = "target", message = "the target has no host" } end
     return driver.name
   end
   function driver.connect(target, options)

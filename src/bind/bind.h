@@ -14,6 +14,7 @@ int bind_tcp_open(lua_State *L);      /* one TCP connection, or a Unix one */
 int bind_ping_open(lua_State *L);     /* ICMP echoes */
 int bind_postgres_open(lua_State *L); /* sessions with PostgreSQL */
 int bind_sqlite_open(lua_State *L);   /* a database in a file */
+int bind_mysql_open(lua_State *L);    /* sessions with MySQL and MariaDB */
 int l_parallel(lua_State *L);         /* host.parallel(fn, ...) */
 
 #endif

@@ -166,6 +166,8 @@ void pg_fault_of_target(struct pg_fault *fault, const char *text)
 
 void pg_fault_of_connection(struct pg_fault *fault, const char *text)
 {
+    char line[200]; /* what came first; libpq adds to it whatever it is asked afterwards */
+    snprintf(line, sizeof line, "%.*s", (int)strcspn(text, "\n"), text);
     *fault = (struct pg_fault){.phase = "query", .closed = true};
     const char *message = find_code(text, fault->code);
     if (message)
@@ -173,7 +175,7 @@ void pg_fault_of_connection(struct pg_fault *fault, const char *text)
     else if (has(text, "cannot allocate memory"))
         fault_set(&fault->why, FAULT_LIMIT,
                   "the server sent a message too long for this process's memory");
-    else if (has(text, "lost synchronization") || has(text, "invalid") || has(text, "unexpected "))
+    else if (has(line, "lost synchronization") || has(line, "invalid") || has(line, "unexpected "))
         tell_first_line(fault, FAULT_PROTOCOL, text);
     else
         tell_first_line(fault, FAULT_CLOSED, text);

@@ -183,6 +183,20 @@ static bool send_more(struct session *s)
     return left >= 0;
 }
 
+static void note_fault(struct session *s, const PGresult *result)
+{
+    if (++s->errors > ERRORS_MAX)
+        break_off(s, FAULT_PROTOCOL, "the server reports error after error");
+    if (s->failed || s->stage == STAGE_LEFT)
+        return;
+    struct pg_context context = {
+        .read_only = s->read_only,
+        .timed_out = clock_now_ns() - s->sent_ns + 50 * NS_PER_MS >= s->statement_timeout_ns,
+    };
+    s->failed = true;
+    pg_fault_of_result(&s->fault, s->pq, s->pg, result, &context);
+}
+
 /* What the server said last is a better reason than that it is gone. */
 static void note_broken(struct session *s)
 {
@@ -206,9 +220,25 @@ static bool consume(struct session *s)
     return ok;
 }
 
+/* A server that ends a session says why, just before the connection ends.  What has no SQLSTATE
+ * is libpq's own, which note_broken tells. */
+static void hear_last_words(struct session *s)
+{
+    bool more = true;
+    while (more && !s->pq->isBusy(s->pg)) {
+        PGresult *result = s->pq->getResult(s->pg);
+        bool said = result && s->pq->resultErrorField(result, PG_DIAG_SQLSTATE);
+        if (said)
+            note_fault(s, result);
+        more = result && !said && s->pq->resultStatus(result) != PGRES_FATAL_ERROR;
+        s->pq->clear(result);
+    }
+}
+
 static void read_more(struct session *s)
 {
     if (!consume(s)) {
+        hear_last_words(s);
         note_broken(s);
         op_complete(&s->op, NULL);
     } else if (!s->pq->isBusy(s->pg)) {
@@ -248,20 +278,6 @@ static void note_command(struct session *s, PGresult *result)
 }
 
 /* The first counts.  libpq puts all of them into one text, which must not grow for ever. */
-static void note_fault(struct session *s, const PGresult *result)
-{
-    if (++s->errors > ERRORS_MAX)
-        break_off(s, FAULT_PROTOCOL, "the server reports error after error");
-    if (s->failed || s->stage == STAGE_LEFT)
-        return;
-    struct pg_context context = {
-        .read_only = s->read_only,
-        .timed_out = clock_now_ns() - s->sent_ns + 50 * NS_PER_MS >= s->statement_timeout_ns,
-    };
-    s->failed = true;
-    pg_fault_of_result(&s->fault, s->pq, s->pg, result, &context);
-}
-
 /* A transaction would not survive a cancel: so the rest is read, as long as it is not much.  A
  * server that does not stop when it is asked to is left. */
 static void note_dropped(struct session *s, const PGresult *result)
@@ -416,6 +432,8 @@ static bool count_row(struct session *s)
 {
     char message[160];
     s->rows++;
+    if (s->stage == STAGE_STREAMING)
+        s->bytes = 0; /* the rows before are gone */
     for (int i = 0; i < s->columns; i++)
         s->bytes += (size_t)s->pq->getlength(s->row, 0, i);
     if (s->rows <= s->max_rows && s->bytes <= s->max_bytes)

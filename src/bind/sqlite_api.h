@@ -19,7 +19,7 @@ struct reactor;
     X(open_v2) X(close_v2) X(db_config) X(db_readonly) X(limit) X(set_authorizer) X(interrupt) \
     X(busy_timeout) X(progress_handler) X(commit_hook) X(get_autocommit) X(file_control) \
     X(errmsg) X(system_errno) X(errstr) X(error_offset) X(changes64) \
-    X(prepare_v3) X(step) X(finalize) X(stmt_readonly) X(sql) \
+    X(prepare_v3) X(step) X(finalize) X(stmt_isexplain) \
     X(bind_parameter_count) X(bind_parameter_name) X(bind_null) X(bind_int64) X(bind_double) \
     X(bind_text64) X(bind_blob64) \
     X(column_count) X(column_name) X(column_decltype) X(column_type) X(column_int64) \

@@ -133,7 +133,9 @@ static const char *words_for(int code)
     }
     switch (code & 0xff) {
     case SQLITE_CORRUPT: return "the file is damaged: %s";
-    case SQLITE_NOMEM: return "SQLite needs more than the 64 MB that a connection may have (%s)";
+    case SQLITE_NOMEM:
+        return "SQLite needs more memory than it may have: 64 MB for a connection, 256 MB in all "
+               "(%s)";
     case SQLITE_TOOBIG: return "a value of more than 16 MB, or SQL of more than 1 MB (%s)";
     case SQLITE_CANTOPEN:
         return "the file, or the journal that goes with it, cannot be opened (%s)";

@@ -16,29 +16,40 @@ enum { CACHE_KB = 4096, HEADER_SIZE = 20, HEADER_READS = 19, HEADER_WAL = 2 };
 
 /* --- may it be opened? ------------------------------------------------------ */
 
-static bool deny(struct sqlite_session *s, enum capability c, const char *what, const char *path)
+static bool deny(struct sqlite_session *s, const char *what, const char *reason)
 {
-    char reason[POLICY_REASON_MAX];
     s->problem.phase = "policy";
-    return sqlite_refuse(s, FAULT_DENIED, "%s it is not allowed: %s", what,
-                         policy_why_path(s->policy, c, path, reason));
+    return sqlite_refuse(s, FAULT_DENIED, "%s it is not allowed: %s", what, reason);
 }
 
-/* A journal is made beside the file that is written, but for what is rolled back: see
- * sqlite_keep_off_file. */
+/* A journal is made beside a file that is written, so the directory is what to allow; but for what
+ * is rolled back, see sqlite_keep_off_file. */
+static bool deny_writing(struct sqlite_session *s, const char *path)
+{
+    char reason[POLICY_REASON_MAX], directory[PATH_MAX];
+    policy_why_path(s->policy, CAPABILITY_WRITE, path, reason);
+    if (!s->rolled_back && strncmp(reason, "denied", strlen("denied")) != 0) {
+        memcpy(directory, s->real, strlen(s->real) + 1);
+        char *end = strrchr(directory, '/');
+        if (end && end > directory)
+            *end = '\0';
+        policy_why_path(s->policy, CAPABILITY_WRITE, directory, reason);
+    }
+    return deny(s, "writing", reason);
+}
+
 static bool is_allowed(struct sqlite_session *s)
 {
-    char journal[PATH_MAX + sizeof "-journal"];
+    char reason[POLICY_REASON_MAX], journal[PATH_MAX + sizeof "-journal"];
     if (!policy_allows_read(s->policy, s->target, s->real))
-        return deny(s, CAPABILITY_READ, "reading", s->target);
+        return deny(s, "reading", policy_why_path(s->policy, CAPABILITY_READ, s->target, reason));
     if (!s->write)
         return true;
     if (!policy_allows_path(s->policy, CAPABILITY_WRITE, s->real, NULL))
-        return deny(s, CAPABILITY_WRITE, "writing", s->real);
+        return deny_writing(s, s->real);
     snprintf(journal, sizeof journal, "%s-journal", s->real);
-    if (!s->rolled_back && !policy_allows_path(s->policy, CAPABILITY_WRITE, journal, NULL))
-        return deny(s, CAPABILITY_WRITE, "making a journal for", journal);
-    return true;
+    return s->rolled_back || policy_allows_path(s->policy, CAPABILITY_WRITE, journal, NULL) ||
+           deny_writing(s, journal);
 }
 
 static bool refuse_errno(struct sqlite_session *s, int code)

@@ -76,6 +76,7 @@ void sqlite_drop_statement(struct sqlite_session *s)
 {
     s->api->finalize(s->statement);
     s->statement = NULL;
+    s->over = true;
 }
 
 /* The statement at `at`, which is within s->sql; what follows it is in *tail. */
@@ -331,8 +332,7 @@ static void tell_change(struct sqlite_session *s)
 
 static void finish(struct sqlite_session *s)
 {
-    s->over = true;
-    s->has_affected = s->written != 0;
+    s->has_affected = s->written && !s->api->stmt_isexplain(s->statement);
     s->affected = s->has_affected ? s->api->changes64(s->db) : 0;
     sqlite_drop_statement(s);
     if (!s->in_transaction && !s->api->get_autocommit(s->db) && !sqlite_keep_off_file(s))
@@ -392,11 +392,11 @@ static bool is_lost(struct sqlite_session *s)
 
 void sqlite_run(struct sqlite_session *s)
 {
-    s->over = false;
-    s->seen_rows = s->kept_rows = s->kept_bytes = 0;
     sqlite_drop_statement(s);
+    s->seen_rows = s->kept_rows = s->kept_bytes = 0;
     if (is_lost(s) || !look_again(s))
         return;
+    s->over = false;
     if (compile_only(s) && read_columns(s) && bind_all(s))
         sqlite_run_on(s);
     else

@@ -11,6 +11,8 @@
 bool sqlite_fail(struct sqlite_session *s, int code, const char *sql)
 {
     sqlite_problem_set(&s->problem, s->api, s->db, code, sql);
+    if (!s->write && (code & 0xff) == SQLITE_CANTOPEN)
+        s->problem.hint = NULL;          /* it is about writing */
     if (s->refused.kind != FAULT_NONE) { /* SQLite has several codes and words for it */
         s->problem.fault = s->refused;
         s->problem.code = s->refused.kind == FAULT_READ_ONLY ? SQLITE_READONLY : SQLITE_AUTH;
@@ -58,6 +60,12 @@ static void look_at_transaction(struct sqlite_session *s)
     s->in_transaction = open;
 }
 
+static void set_interrupted(struct sqlite_session *s)
+{
+    s->problem.code = SQLITE_INTERRUPT;
+    sqlite_refuse(s, FAULT_CANCELLED, "interrupted");
+}
+
 static void work_out(struct work *work)
 {
     struct sqlite_session *s = list_entry(work, struct sqlite_session, work);
@@ -67,8 +75,7 @@ static void work_out(struct work *work)
     };
     s->refused.kind = FAULT_NONE;
     if (atomic_load(&s->stop) && s->job != SQLITE_CLOSE && s->job != SQLITE_STOP) {
-        s->problem.code = SQLITE_INTERRUPT;
-        sqlite_refuse(s, FAULT_CANCELLED, "interrupted");
+        set_interrupted(s);
     } else {
         do_job(s);
         if (s->job != SQLITE_STOP) /* the loop may be asked for it meanwhile */
@@ -99,6 +106,17 @@ static void session_free(struct sqlite_session *s)
     free(s);
 }
 
+/* The job that waited, unless it was stopped meanwhile. */
+static void start_unless_stopped(struct sqlite_session *s)
+{
+    if (!atomic_load(&s->stop)) {
+        start(s, s->next);
+        return;
+    }
+    set_interrupted(s);
+    s->on_done(s->owner);
+}
+
 static void on_worked_out(struct work *work)
 {
     struct sqlite_session *s = list_entry(work, struct sqlite_session, work);
@@ -109,7 +127,7 @@ static void on_worked_out(struct work *work)
             session_free(s);
     } else if (s->has_next) {
         s->has_next = false;
-        start(s, s->next);
+        start_unless_stopped(s);
     } else if (s->job != SQLITE_STOP) {
         s->on_done(s->owner);
     }
@@ -143,9 +161,7 @@ void sqlite_session_start(struct sqlite_session *s, enum sqlite_job job)
 
 void sqlite_session_stop(struct sqlite_session *s)
 {
-    s->has_next = false;
-    atomic_store(&s->stop,
-                 true); /* for what has not begun: interrupting that is no more than that */
+    atomic_store(&s->stop, true); /* for what has not begun: interrupting forgets that */
     pthread_mutex_lock(&s->lock);
     if (s->running)
         s->api->interrupt(s->running);

@@ -79,7 +79,4 @@ void events_message(struct events *events, const char *format, ...)
 
 const struct summary *events_summary(const struct events *events);
 
-/* "dots      one character a check" and so on, one line each. */
-void events_list_formats(struct buffer *out);
-
 #endif

@@ -23,13 +23,15 @@
 #include "base/clock.h"
 #include "base/fault.h"
 
+enum { LIBRARIES = 4 };
+
 /* What the confined child has to tell, in memory that both see. */
 struct sample {
     bool done;
     struct confinement confinement;
-    int ping[2][2]; /* [IPv4, IPv6][datagram, raw]: 0 or errno */
-    char curl[200]; /* its version line */
-    char curl_error[200];
+    int ping[2][2];               /* [IPv4, IPv6][datagram, raw]: 0 or errno */
+    char library[LIBRARIES][200]; /* its version; empty: the error says why */
+    char library_error[LIBRARIES][200];
     int run, write, process; /* errno of what confinement forbids; 0: it went through */
 };
 
@@ -88,17 +90,38 @@ static int try_ping(bool v6, int type)
     return code;
 }
 
-static void try_curl(struct sample *s)
+/* What bindings open when a check first needs it. */
+static const struct {
+    const char *name, *file, *package;
+    const char *version; /* the function that tells it as text; NULL: a number, PQlibVersion's */
+    const char *needed_for;
+    bool optional;
+} libraries[LIBRARIES] = {
+    {"libcurl", "libcurl.so.4", "libcurl4", "curl_version", "http", false},
+    {"libpq", "libpq.so.5", "libpq5", NULL, "postgres:// databases", true},
+    {"libsqlite3", "libsqlite3.so.0", "libsqlite3-0", "sqlite3_libversion", "sqlite: databases",
+     true},
+    {"libmariadb", "libmariadb.so.3", "libmariadb3", "mysql_get_client_info", "mysql:// databases",
+     true},
+};
+
+static void try_library(struct sample *s, int i)
 {
-    void *library = dlopen("libcurl.so.4", RTLD_NOW | RTLD_LOCAL);
-    const char *(*version)(void) = NULL;
-    if (library)
-        *(void **)&version = dlsym(library, "curl_version");
+    void *library = dlopen(libraries[i].file, RTLD_NOW | RTLD_LOCAL);
+    const char *symbol = libraries[i].version ? libraries[i].version : "PQlibVersion";
+    void *version = library ? dlsym(library, symbol) : NULL;
     const char *error = version ? NULL : dlerror();
-    if (version)
-        snprintf(s->curl, sizeof s->curl, "%s", version());
-    else
-        snprintf(s->curl_error, sizeof s->curl_error, "%s", error ? error : "no curl_version");
+    if (!version) {
+        snprintf(s->library_error[i], sizeof s->library_error[i], "%s", error ? error : "too old");
+    } else if (libraries[i].version) {
+        const char *(*text)(void);
+        memcpy(&text, &version, sizeof text);
+        snprintf(s->library[i], sizeof s->library[i], "%s", text());
+    } else {
+        int (*number)(void);
+        memcpy(&number, &version, sizeof number);
+        snprintf(s->library[i], sizeof s->library[i], "%d.%d", number() / 10000, number() % 10000);
+    }
 }
 
 /* Harmless where they are not refused: there is no such program, the file has
@@ -125,7 +148,8 @@ static void fill_sample(struct sample *s)
         s->ping[v6][1] = try_ping(v6, SOCK_RAW);
     }
     try_forbidden(s);
-    try_curl(s);
+    for (int i = 0; i < LIBRARIES; i++)
+        try_library(s, i);
     s->done = true;
 }
 
@@ -220,16 +244,18 @@ static void find_walls(struct finding *f, const struct sample *s)
             "a worker was refused to run a program, to write a file and to start a process");
 }
 
-static void find_curl(struct finding *f, const struct sample *s)
+static void find_library(struct finding *f, const struct sample *s, int i)
 {
-    if (s->curl[0]) {
-        say(f, "libcurl", FINDING_OK, "%s", s->curl);
+    const char *error = s->library_error[i];
+    if (s->library[i][0]) {
+        say(f, libraries[i].name, FINDING_OK, "%s", s->library[i]);
         return;
     }
-    say(f, "libcurl", FINDING_MISSING, "cannot be loaded: %s", s->curl_error);
-    if (strstr(s->curl_error, "No such file"))
-        mend(f, "apt-get install libcurl4");
-    else if (strstr(s->curl_error, "failed to map") || strstr(s->curl_error, "allocate"))
+    say(f, libraries[i].name, libraries[i].optional ? FINDING_LIMITED : FINDING_MISSING,
+        "needed for %s, cannot be loaded: %s", libraries[i].needed_for, error);
+    if (strstr(error, "No such file"))
+        mend(f, "apt-get install %s", libraries[i].package);
+    else if (strstr(error, "failed to map") || strstr(error, "allocate"))
         mend(f, "raise the memory limit of this process (ulimit -v, MemoryMax= in a systemd unit)");
 }
 
@@ -320,7 +346,8 @@ size_t examine_host(struct finding findings[EXAMINED], unsigned concurrency, uns
         say(&findings[n++], "worker", FINDING_MISSING,
             "a confined process did not live to the end of its tries");
     } else {
-        find_curl(&findings[n++], s);
+        for (int i = 0; i < LIBRARIES; i++)
+            find_library(&findings[n++], s, i);
         find_ping(&findings[n++], s, false);
         find_ping(&findings[n++], s, true);
         find_walls(&findings[n++], s);

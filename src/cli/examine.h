@@ -22,7 +22,7 @@ struct finding {
     char mend[240]; /* empty: nothing to mend, or nothing that a line mends */
 };
 
-enum { EXAMINED = 10 + CONFINE_LAYERS }; /* how many findings there are at most */
+enum { EXAMINED = 13 + CONFINE_LAYERS }; /* how many findings there are at most */
 
 /* Fills findings; returns how many.  concurrency: the checks in flight that
  * descriptors must do for.  layers_off: the layers that the tries do without. */

@@ -230,6 +230,7 @@ static bool open_worker(struct worker *worker, unsigned number, int fd)
 {
     static const struct channel_events channel_events = {on_frame, on_closed};
     struct fault why;
+    setenv("UV_THREADPOOL_SIZE", "16", 0); /* four long statements must not hold up the others */
     if (!reactor_open(&worker->reactor) || !guard_open())
         return false;
     worker->reactor.policy = worker->settings->policy;

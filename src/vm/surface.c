@@ -112,6 +112,7 @@ static const struct {
 };
 
 /* Modules in C, for our own Lua. */
+/* clang-format off */
 static const luaL_Reg modules[] = {
     {"hospital.host", bind_host_open},
     {"hospital.core.dns", bind_dns_open},
@@ -121,8 +122,10 @@ static const luaL_Reg modules[] = {
     {"hospital.core.ping", bind_ping_open},
     {"hospital.core.postgres", bind_postgres_open},
     {"hospital.core.sqlite", bind_sqlite_open},
+    {"hospital.core.mysql", bind_mysql_open},
     {NULL, NULL},
 };
+/* clang-format on */
 
 lua_CFunction surface_module(const char *name)
 {
