@@ -84,7 +84,7 @@ local LOGINS = {
   { "error_at_login", { sqlstate = "42601" }, "^protocol login: refused" },
   { "notices_at_login", {}, "^protocol login: " },
   { "drip", {}, "^protocol login: " },
-  { "gss", {}, "^%a+ login: " },
+  { "gss", {}, "^authentication login: GSSAPI" },
   { "unknown_method", {}, "^authentication login: authentication method 99 not supported$" },
   { "scram", {}, "^authentication login: incorrect server signature$" },
   { "ssl_garbage", {}, "^tls tls: received invalid response to SSL negotiation" },

@@ -125,7 +125,8 @@ static enum fault_kind own_kind(const char *text, const char *phase)
     if (strcmp(phase, "connect") == 0)
         return has(text, "timed out") ? FAULT_TIMEOUT : FAULT_CONNECT;
     if (has(text, "no password supplied") || has(text, "authentication method") ||
-        has(text, "SCRAM") || has(text, "server signature") || has(text, "channel binding"))
+        has(text, "SCRAM") || has(text, "server signature") || has(text, "GSSAPI") ||
+        has(text, "channel binding"))
         return FAULT_AUTHENTICATION;
     if (has(text, "SSL") || has(text, "certificate") || strcmp(phase, "tls") == 0)
         return FAULT_TLS;
@@ -149,17 +150,18 @@ void pg_fault_of_login(struct pg_fault *fault, const char *text, const char *pha
                        fault->why.kind == FAULT_STARTING_UP || fault->why.kind == FAULT_IN_RECOVERY;
 }
 
-/* Whatever stands in quotes may be a piece of a password, which may hold quotes. */
+/* Whatever stands in quotes may be a piece of a password, which may hold quotes: all from the first
+ * to the last is left out. */
 void pg_fault_of_target(struct pg_fault *fault, const char *text)
 {
     static const char missing[] = "missing \"=\" after ";
     size_t known = strncmp(text, missing, strlen(missing)) == 0 ? strlen(missing) : 0;
     size_t size = known + strcspn(text + known, "\"\n");
-    const char *end = strrchr(text, '"');
+    const char *last = strrchr(text + size, '"');
+    const char *rest = last ? last + 1 : "";
     *fault = (struct pg_fault){.phase = "target", .closed = true};
     fault_set(&fault->why, FAULT_SYNTAX, "this is no target that libpq can read: %.*s%s%.*s",
-              (int)size, text, text[size] == '"' ? "\"…\"" : "",
-              text[size] == '"' ? (int)strcspn(end + 1, "\n") : 0, end ? end + 1 : "");
+              (int)size, text, last ? "\"…\"" : "", (int)strcspn(rest, "\n"), rest);
 }
 
 void pg_fault_of_connection(struct pg_fault *fault, const char *text)

@@ -49,7 +49,6 @@ struct pg_login {
 
     const char *phase;
     uint64_t began_ns, phase_ns, queued_since_ns;
-    unsigned awaited;  /* polls since the startup packet was sent */
     bool old;          /* the server knows no client_connection_check_interval */
     char read_only[8]; /* the answer of a server that does not tell it by itself */
     size_t came;       /* bytes, in this attempt */
@@ -413,11 +412,12 @@ static bool declines_tls(const struct pg_login *login)
            answer == 'N';
 }
 
-/* Setting up TLS, and from the second answer of the server on SCRAM: milliseconds. */
+/* Setting up TLS, and whatever proof the server asks for: SCRAM costs milliseconds, and Kerberos
+ * (which it may ask for unasked) looks up names and waits for servers of its own. */
 static bool is_dear(const struct pg_login *login, ConnStatusType status)
 {
     return (status == CONNECTION_SSL_STARTUP && !declines_tls(login)) ||
-           (status == CONNECTION_AWAITING_RESPONSE && login->awaited > 1);
+           status == CONNECTION_AWAITING_RESPONSE;
 }
 
 /* The time that it waits for its turn is nobody's fault. */
@@ -464,11 +464,9 @@ static void advance(struct pg_login *login)
     ConnStatusType status = login->pq->status(login->pg);
     if (status == CONNECTION_MADE) {
         loop_timer_disarm(&login->reactor->loop, &login->share);
-        login->awaited = 0;
         if (!has_login_turn(login))
             return;
     }
-    login->awaited += status == CONNECTION_AWAITING_RESPONSE;
     if (is_dear(login, status)) {
         work_start(&login->reactor->loop, &login->poll);
         return;
@@ -572,7 +570,6 @@ static void attempt(struct pg_login *login)
     snprintf(name, sizeof name, "%s:%u", address_text(login, address), host_of(login)->port);
     login->login_turn = (struct pg_turn){.on_turn = on_login_turn};
     login->server_turn = (struct pg_turn){.on_turn = on_server_turn};
-    login->awaited = 0;
     login->came = 0;
     enter_phase(login, "connect");
     if (pg_turn_ask(pq_lines(login->reactor), &login->server_turn, name))
