@@ -99,6 +99,8 @@ function postgres.indexes(ask, s, wanted)
   return ask(format(INDEXES, building, all), wanted.index, wanted.table, wanted.schema)
 end
 
+postgres.schema = [[select from pg_catalog.pg_namespace where nspname::text = $1::text]]
+
 postgres.role = [[select pg_catalog.pg_is_in_recovery() as standby, current_user::text as "user"]]
 
 -- Of a standby.  Whether the receiver runs is seen by everybody, what it does is not.

@@ -97,6 +97,9 @@ function schema.check_indexes(given, ask, s)
     local what = wanted.index and "index " .. wanted.index or "index on a table " .. wanted.table
     return demand(given.place, "there is no " .. what, what, "none")
   end
+  if not list[1] and wanted.schema and not ask(given.place.dialect.schema, wanted.schema)[1] then
+    return demand(given.place, "there is no schema " .. wanted.schema, "a schema " .. wanted.schema, "none")
+  end
   local bad = {}
   for _, index in next, list do
     if not (index.valid and index.ready) then

@@ -205,6 +205,9 @@ describe("assert_index_valid", function()
     fails('assert_index_valid("service=a")', "public.orders_sku on orders (not ready)", server(index { ready = false }))
     fails('assert_index_valid("service=a", { index = "x" })', "there is no index x", server())
     fails('assert_index_valid("service=a", { table = "x" })', "there is no index on a table x", server())
+    -- A schema that is not there had no invalid index.
+    fails('assert_index_valid("service=a", { schema = "x" })', "there is no schema x", server())
+    holds('assert_index_valid("service=a", { schema = "x" })', { ["pg_catalog.pg_index"] = rows(), ["select from pg_catalog.pg_namespace"] = rows { x = 1 } })
   end)
 
   it("excuses one that is being built, and warns where that cannot be seen", function()
