@@ -98,7 +98,8 @@ function session.ready(s, what)
 end
 
 local function check_sql(s, what, sql)
-  if type(sql) ~= "string" or not find(sql, "%S") then misuse("%s: a statement is needed, got %s", what, type(sql)) end
+  if type(sql) ~= "string" then misuse("%s: a statement is needed, got %s", what, type(sql)) end
+  if not find(sql, "%S") then misuse("%s: a statement is needed, and this text is empty", what) end
   if find(sql, "\0", 1, true) then misuse("%s: the statement holds a NUL byte", what) end
   local level = s.level and (s.level.rolled_back and "rolled_back" or "transaction")
   local why = sql_of.refusal(sql, s.dialect.name, level, s.write)

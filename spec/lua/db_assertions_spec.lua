@@ -142,6 +142,18 @@ describe("assert_query", function()
   end)
 end)
 
+-- A statement that can bring nothing, such as SET, had no rows, as was expected with {}.
+describe("assert_query of a statement without columns", function()
+  it("is a mistake", function()
+    for _, expected in ipairs { "{}", "0", "function(n) return n == nil end" } do
+      local _, _, results = run(('assert_query("service=a", "set x = 1", %s)'):format(expected),
+        { ["set x"] = { columns = {}, rows = {} } })
+      assert.is_false(results[1])
+      assert.matches("^shop%.lua:1: assert_query: the statement brings no columns.*: set x = 1$", results[2])
+    end
+  end)
+end)
+
 describe("assert_connections", function()
   local function server(used, most) return { max_connections = rows { used = used, most = most } } end
 
