@@ -248,7 +248,7 @@ probe.define(assertions, "replication", simple({
   max_lag = read.duration, max_lag_bytes = COUNT, replicas = COUNT, slots = read.boolean,
 }, "replicas"), judging("hospital.db_replication"))
 
---- Asserts that a database file is not damaged, and that no row refers to one that is not there.
+--- Asserts that a database file is neither damaged nor empty, and that no row refers to one that is not there.
 -- @function assert_integrity
 -- @param target string as for db.connect; SQLite
 -- @param[opt] options table those of db.connect, and:

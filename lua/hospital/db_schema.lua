@@ -123,6 +123,9 @@ end
 function schema.check_integrity(given, ask)
   local dialect = given.place.dialect
   local problems = {}
+  if ask(dialect.pages)[1].n == 0 and not given.place.own then
+    return demand(given.place, "the file is empty: there is no database in it", "a database", "0 bytes")
+  end
   for _, row in next, ask(given.options.quick and dialect.quick or dialect.integrity) do
     if row.problem ~= "ok" then problems[#problems + 1] = row.problem end
   end
