@@ -890,7 +890,7 @@ static void push_session(lua_State *L, const struct connect *c)
     struct session *s = op_new_object(L, sizeof *s, &session_class, methods);
     op_complete(&s->op, NULL); /* idle */
     struct vm *vm = vm_of(L);
-    if (!vm_charge(vm, SESSION_COST))
+    if (!vm_charge_live(L, vm, SESSION_COST))
         luaL_error(L, "not enough memory for another connection (--memory-limit)");
     s->vm = vm;
     s->pq = c->pq;
