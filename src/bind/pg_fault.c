@@ -158,7 +158,9 @@ void pg_fault_of_target(struct pg_fault *fault, const char *text)
     size_t known = strncmp(text, missing, strlen(missing)) == 0 ? strlen(missing) : 0;
     size_t size = known + strcspn(text + known, "\"\n");
     const char *last = strrchr(text + size, '"');
-    const char *rest = last ? last + 1 : "";
+    const char *rest = "";
+    if (last)
+        rest = last + 1;
     *fault = (struct pg_fault){.phase = "target", .closed = true};
     fault_set(&fault->why, FAULT_SYNTAX, "this is no target that libpq can read: %.*s%s%.*s",
               (int)size, text, last ? "\"…\"" : "", (int)strcspn(rest, "\n"), rest);
