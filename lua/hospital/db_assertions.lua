@@ -228,7 +228,8 @@ probe.define(assertions, "index_valid", simple({ index = read.text, table = read
 --- Asserts that a standby follows its primary, or that a primary is followed.
 -- On a standby: the WAL receiver streams, and what has been received is replayed soon. On a primary: replicas
 -- stream and are not far behind, and no replication slot is without its consumer. Where nothing is written
--- there is no lag.
+-- there is no lag. A replica is a standby: backups and logical subscribers do not count as one, though they
+-- may not be far behind either.
 -- @function assert_replication
 -- @param target string as for db.connect; PostgreSQL
 -- @param[opt] options table those of db.connect, and:
@@ -247,7 +248,7 @@ probe.define(assertions, "replication", simple({
   max_lag = read.duration, max_lag_bytes = COUNT, replicas = COUNT, slots = read.boolean,
 }, "replicas"), judging("hospital.db_replication"))
 
---- Asserts that a database file is not damaged, and that no row refers to one that is not there.
+--- Asserts that a database file is neither damaged nor empty, and that no row refers to one that is not there.
 -- @function assert_integrity
 -- @param target string as for db.connect; SQLite
 -- @param[opt] options table those of db.connect, and:

@@ -72,6 +72,9 @@ end
 -- What was compared; or nil and a failure.
 return function(given, result)
   local expected = given.expected
+  if #result.columns == 0 then
+    misuse("%s: the statement brings no columns, so there is nothing to be expected of it: %s", given.what, given.brief)
+  end
   if type(expected) == "function" then return predicate(given, result) end
   if type(expected) ~= "table" then return scalar(given, result) end
   local rows = named(given, result)

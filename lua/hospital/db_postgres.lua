@@ -99,6 +99,8 @@ function postgres.indexes(ask, s, wanted)
   return ask(format(INDEXES, building, all), wanted.index, wanted.table, wanted.schema)
 end
 
+postgres.schema = [[select from pg_catalog.pg_namespace where nspname::text = $1::text]]
+
 postgres.role = [[select pg_catalog.pg_is_in_recovery() as standby, current_user::text as "user"]]
 
 -- Of a standby.  Whether the receiver runs is seen by everybody, what it does is not.
@@ -113,9 +115,13 @@ select (select count(*) from pg_catalog.pg_stat_wal_receiver) as receivers,
 
 postgres.replayed = [[select pg_catalog.pg_last_wal_replay_lsn() >= $1::pg_lsn as done]]
 
--- Of a primary.  A lag is NULL where nothing is written: then there is none.
+-- Of a primary.  A lag is NULL where nothing is written: then there is none.  What only takes
+-- the WAL away (a backup, pg_receivewal) streams like a replica, but replays nothing; what reads
+-- a logical slot is no copy of the server.
 postgres.replicas = [[
 select pid, application_name as name, host(client_addr) as address, state, sync_state,
+  replay_lsn is not null and not exists (select from pg_catalog.pg_replication_slots s
+    where s.active_pid = pid and s.slot_type = 'logical') as replays,
   pg_catalog.pg_wal_lsn_diff(pg_catalog.pg_current_wal_lsn(), replay_lsn)::bigint as behind,
   extract(epoch from replay_lag)::float8 as lag
 from pg_catalog.pg_stat_replication order by application_name, pid]]

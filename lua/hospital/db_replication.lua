@@ -5,10 +5,11 @@ local null = import("hospital.json").json.null
 local age_text = import("hospital.db_load").age_text
 local demand = faults.demand
 local concat, format = table.concat, string.format
+local huge, max = math.huge, math.max
 local next = next
 
 local LAG = 30
-local LOOKS, PAUSE = 4, 0.25 -- at a standby whose last transaction is old
+local LOOKS, PAUSE = 4, 0.25 -- at a standby whose last transaction is old, or that is new to its primary
 
 local function known(value)
   if value == null then return nil end
@@ -66,10 +67,14 @@ local function standby(given, ask, user)
   if row.status ~= "streaming" then
     return demand(given.place, format("the WAL receiver of this standby is %s", row.status), "streaming", row.status)
   end
-  local behind, age = known(row.behind) or 0, known(row.age)
-  local lag = behind > 0 and age or 0
+  local behind = max(known(row.behind) or 0, 0) -- anew, it begins before what it had replayed
+  local lag = behind > 0 and (known(row.age) or huge) or 0
   if lag > (given.options.max_lag or LAG) and catches_up(ask, dialect, row.received) then lag = 0 end
   local who = row.paused == true and "this standby, whose replay is paused," or "this standby"
+  if lag == huge then
+    return demand(given.place, format("%s has replayed no transaction since it was started, and is %s behind", who,
+      bytes_text(behind)), "what was received is replayed", bytes_text(behind))
+  end
   local ok, failure = too_far(given, who, lag, behind)
   if not ok then return nil, failure end
   return { role = "standby", lag = lag, lag_bytes = behind }
@@ -97,23 +102,40 @@ local function check_replicas(given, streaming, seen)
     wanted .. " streaming", #streaming .. " streaming")
 end
 
-local function primary(given, ask, user)
-  local streaming, seen = {}, {}
-  for _, row in next, ask(given.place.dialect.replicas) do
-    if not known(row.state) then return hidden(given, "the state of the replicas", user) end
-    seen[#seen + 1] = format("%s: %s", row.name, row.state)
+-- All that stream, and those of them that are standbys.
+local function followers(list)
+  local streaming, standbys, seen = {}, {}, {}
+  for _, row in next, list do
+    local is_standby = row.replays ~= false
+    seen[#seen + 1] = format("%s: %s%s", row.name, row.state, is_standby and "" or ", no standby")
     if row.state == "streaming" then
-      streaming[#streaming + 1] = { name = row.name, address = known(row.address), sync_state = row.sync_state,
+      local replica = { name = row.name, address = known(row.address), sync_state = row.sync_state,
         lag = known(row.lag) or 0, lag_bytes = known(row.behind) or 0 }
+      streaming[#streaming + 1] = replica
+      if is_standby then standbys[#standbys + 1] = replica end
     end
   end
-  local ok, failure = check_replicas(given, streaming, seen)
+  return streaming, standbys, seen
+end
+
+local function primary(given, ask, user)
+  local streaming, standbys, seen
+  for look = 0, LOOKS do
+    if look > 0 then host.sleep(PAUSE) end
+    local list = ask(given.place.dialect.replicas)
+    for _, row in next, list do
+      if not known(row.state) then return hidden(given, "the state of the replicas", user) end
+    end
+    streaming, standbys, seen = followers(list)
+    if #standbys == #streaming or #standbys >= (given.options.replicas or 1) then break end
+  end
+  local ok, failure = check_replicas(given, standbys, seen)
   for _, replica in next, streaming do
     if ok then ok, failure = too_far(given, "replica " .. replica.name, replica.lag, replica.lag_bytes) end
   end
   if ok then ok, failure = check_slots(given, ask) end
   if not ok then return nil, failure end
-  return { role = "primary", replicas = streaming }
+  return { role = "primary", replicas = standbys }
 end
 
 return function(given, ask)

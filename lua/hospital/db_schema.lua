@@ -97,6 +97,9 @@ function schema.check_indexes(given, ask, s)
     local what = wanted.index and "index " .. wanted.index or "index on a table " .. wanted.table
     return demand(given.place, "there is no " .. what, what, "none")
   end
+  if not list[1] and wanted.schema and not ask(given.place.dialect.schema, wanted.schema)[1] then
+    return demand(given.place, "there is no schema " .. wanted.schema, "a schema " .. wanted.schema, "none")
+  end
   local bad = {}
   for _, index in next, list do
     if not (index.valid and index.ready) then
@@ -120,6 +123,9 @@ end
 function schema.check_integrity(given, ask)
   local dialect = given.place.dialect
   local problems = {}
+  if ask(dialect.pages)[1].n == 0 and not given.place.own then
+    return demand(given.place, "the file is empty: there is no database in it", "a database", "0 bytes")
+  end
   for _, row in next, ask(given.options.quick and dialect.quick or dialect.integrity) do
     if row.problem ~= "ok" then problems[#problems + 1] = row.problem end
   end

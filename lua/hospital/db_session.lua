@@ -45,7 +45,7 @@ function session.open(what, place, options, rolled_back)
     limits = targets.limits(options), for_rolled_back = rolled_back, statements = 0, seconds = 0,
     -- level: the innermost transaction or savepoint; stream: what conn:each reads
     -- waiting: a call is under way; over: why no more is possible
-    -- spoiled: what must not go unseen
+    -- spoiled, lost, refused: what must not go unseen
   }
 end
 
@@ -98,11 +98,14 @@ function session.ready(s, what)
 end
 
 local function check_sql(s, what, sql)
-  if type(sql) ~= "string" or not find(sql, "%S") then misuse("%s: a statement is needed, got %s", what, type(sql)) end
+  if type(sql) ~= "string" then misuse("%s: a statement is needed, got %s", what, type(sql)) end
+  if not find(sql, "%S") then misuse("%s: a statement is needed, and this text is empty", what) end
   if find(sql, "\0", 1, true) then misuse("%s: the statement holds a NUL byte", what) end
   local level = s.level and (s.level.rolled_back and "rolled_back" or "transaction")
   local why = sql_of.refusal(sql, s.dialect.name, level, s.write)
-  if why then misuse("%s: %s", what, why) end
+  if not why then return end
+  if level == "rolled_back" then s.refused = s.refused or why end
+  misuse("%s: %s", what, why)
 end
 
 local function note(s, sql, seconds, text)
@@ -129,6 +132,7 @@ local function settle(s, what, sql, result, fault, seconds)
   if result and state == wanted and not ENDS[result.command] then return result end
   if fault and (state == wanted or s.level and state == "failed") then return failed(s, sql, fault, seconds) end
   if fault and (state == "closed" or fault.closed) then
+    s.lost = fault.message
     session.close(s, "the connection was lost: " .. fault.message)
     return failed(s, sql, fault, seconds)
   end

@@ -25,6 +25,7 @@ function sqlite.table(ask, schema, name)
   }
 end
 
+sqlite.pages = "select page_count as n from pragma_page_count()"
 sqlite.quick = "select quick_check as problem from pragma_quick_check(10)"
 sqlite.integrity = "select integrity_check as problem from pragma_integrity_check(10)"
 sqlite.foreign_keys = 'select "table", parent, rowid as row from pragma_foreign_key_check() limit 10'

@@ -144,17 +144,34 @@ local function leave_savepoint(s, level, keep)
   return failure or session.failure(s, "query", "the transaction had ended before its savepoint did")
 end
 
+-- The same where the connection is closed; ok: the function returned.
+local function leave_closed(s, level, ok)
+  if level.outer then return nil end
+  if s.spoiled then return session.failure(s, "query", "%s: what it wrote may have stayed", s.spoiled) end
+  if not ok then return nil end
+  if s.lost or not s.over then
+    return session.failure(s, "closed", "the connection was lost before the end of the %s, although its function "
+      .. "returned%s", level.kind, s.lost and ": " .. s.lost or "")
+  end
+  if level.kind == "rolled_back" or not s.write then return nil end
+  return session.failure(s, "closed", "the connection was closed before the %s was committed", level.kind)
+end
+
+-- A statement that was not sent, and of which nobody heard.
+local function refused(s, level, ok)
+  local why = s.refused
+  if level.outer then return nil end
+  s.refused = nil
+  return ok and why and session.failure(s, "syntax", "a statement was refused, and the function returned all the "
+    .. "same: %s", why) or nil
+end
+
 -- The level's end: nil; or a failure, which holds whatever its function did.
-local function leave(s, level, keep)
+local function leave(s, level, ok)
+  local keep = ok and level.kind ~= "rolled_back"
   local innermost = s.level == level
   if innermost or not level.outer then s.level = level.outer end
-  if session.is_closed(s) then
-    if s.spoiled and not level.outer then
-      return session.failure(s, "query", "%s: what it wrote may have stayed", s.spoiled)
-    end
-    if not keep or not s.write then return nil end
-    return session.failure(s, "closed", "the connection was closed before the %s was committed", level.kind)
-  end
+  if session.is_closed(s) then return leave_closed(s, level, ok) end
   if not innermost or s.waiting then
     session.close(s, "a transaction on it ended while another function of the check used it")
     return session.failure(s, "query", "the %s ended while another function of the check used its connection: "
@@ -163,20 +180,29 @@ local function leave(s, level, keep)
   if s.stream then session.stop(s, s.stream) end
   if level.outer then return leave_savepoint(s, level, keep) end
   if keep then return commit(s, level) end
-  return roll_back(s, level)
+  return roll_back(s, level) or refused(s, level, ok)
 end
 
 -- --- around a function --------------------------------------------------------------
 
+-- That it was not rolled back as it must be is told at once, so that no pcall around it hides it.
+local function tell(problem, level)
+  if level.kind == "rolled_back" and not level.outer then
+    host.record("failure", problem)
+    problem.told = true
+  end
+  host.raise(problem)
+end
+
 local function finish(s, level, ok, ...)
-  local problem = leave(s, level, ok and level.kind ~= "rolled_back")
+  local problem = leave(s, level, ok)
   if ok then
-    if problem then host.raise(problem) end
+    if problem then tell(problem, level) end
     return ...
   end
   local raised = ...
   if problem then
-    if host.kind(raised) == "skip" then host.raise(problem) end
+    if host.kind(raised) == "skip" then tell(problem, level) end
     host.record("failure", problem)
   end
   error(raised, 0)

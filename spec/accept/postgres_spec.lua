@@ -388,6 +388,20 @@ healthcheck("bytes", function() assert_replication(@standby@, { max_lag_bytes = 
     standby:resume_replay()
   end)
 
+  -- With its one standby dead, a primary was followed as long as a backup ran.
+  it("is what follows a primary, and a program that takes the WAL away is not", function()
+    local alone = postgres.start()
+    local taker = process.start(postgres.bin .. "/pg_receivewal", { args = { "-h", alone.dir, "-p", tostring(alone.port),
+      "-U", "postgres", "-D", alone.dir, "--no-sync" } })
+    alone:wait("select state from pg_stat_replication", "streaming")
+    local done = accept.run(accept.fill("healthcheck('followed', function() assert_replication(@url@) end)",
+      { url = url_of(alone) }))
+    taker:kill("sigint")
+    taker:join()
+    accept.told(done.check("followed"), "fail assertion", "0 replicas are streaming, 1 expected",
+      "pg_receivewal: streaming, no standby")
+  end)
+
   it("that refuses to be read says so", function()
     local cold = server:replica({ settings = { hot_standby = "off" } })
     local done = accept.run(accept.fill("healthcheck('cold', function() db.connect(@url@) end)", { url = url_of(cold) }))

@@ -87,6 +87,40 @@ healthcheck("two at once", rolled_back(DB, function(conn) conn:exec("insert into
     end
   end)
 
+  -- Checks passed that had swallowed in a pcall that their connection was lost, or that their COMMIT was refused.
+  it("is red whatever a pcall swallowed", function()
+    local done = run [[
+local LOSE = "select pg_terminate_backend(pg_backend_pid())"
+healthcheck("lost", rolled_back(DB, function(conn) write(conn) pcall(conn.exec, conn, LOSE) end))
+healthcheck("lost within", rolled_back(DB, function(conn)
+  pcall(conn.savepoint, conn, function() conn:exec(LOSE) end)
+end))
+healthcheck("lost while reading", function()
+  db.connect(DB):transaction(function(conn) pcall(conn.exec, conn, LOSE) end)
+end)
+healthcheck("lost in a pcall", function()
+  local conn = db.connect(DB)
+  pcall(conn.rolled_back, conn, function() pcall(conn.exec, conn, LOSE) end)
+end)
+healthcheck("refused", rolled_back(DB, function(conn) write(conn) pcall(conn.exec, conn, "commit") end))
+healthcheck("refused within", rolled_back(DB, function(conn)
+  write(conn)
+  conn:savepoint(function() pcall(conn.exec, conn, "commit") end)
+end))
+healthcheck("refused in a pcall", function()
+  pcall(rolled_back(DB, function(conn) write(conn) pcall(conn.exec, conn, "commit") end))
+end)]]
+    for _, name in ipairs({ "lost", "lost within", "lost while reading", "lost in a pcall" }) do
+      accept.told(done.check(name), "fail closed/query", "the connection was lost before the end of the ",
+        name ~= "lost within" and "terminating connection" or "")
+      assert.are.equal(1, #done.check(name).failures, name)
+    end
+    for _, name in ipairs({ "refused", "refused within", "refused in a pcall" }) do
+      accept.told(done.check(name), "error syntax/query", "COMMIT is refused")
+      assert.are.equal(1, #done.check(name).failures, name)
+    end
+  end)
+
   it("nests: each rolled back part is taken back to where it began", function()
     local done = run [[
 healthcheck("nests", rolled_back(DB, function(conn)

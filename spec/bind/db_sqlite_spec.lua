@@ -197,6 +197,13 @@ describe("assertions", function()
     assert.matches("^returned: %a+: sqlite .*: .+", run(path, "return why(A.assert_integrity, DB)"))
   end)
 
+  -- A file that was cut to nothing is a database without tables to SQLite, and was not damaged.
+  it("assert_integrity sees that there is nothing", function()
+    local empty = tree.make({ ["shop.db"] = "" }) .. "/shop.db"
+    fails(empty, "A.assert_integrity(DB)", "the file is empty: there is no database in it")
+    holds(empty, 'A.assert_integrity("sqlite::memory:")')
+  end)
+
   it("that are for others are misuse", function()
     for _, name in ipairs { "replication", "connections", "no_long_transactions", "index_valid" } do
       misused(path, ("A.assert_%s(DB)"):format(name), ("assert_%s is not for SQLite"):format(name))

@@ -142,6 +142,18 @@ describe("assert_query", function()
   end)
 end)
 
+-- A statement that can bring nothing, such as SET, had no rows, as was expected with {}.
+describe("assert_query of a statement without columns", function()
+  it("is a mistake", function()
+    for _, expected in ipairs { "{}", "0", "function(n) return n == nil end" } do
+      local _, _, results = run(('assert_query("service=a", "set x = 1", %s)'):format(expected),
+        { ["set x"] = { columns = {}, rows = {} } })
+      assert.is_false(results[1])
+      assert.matches("^shop%.lua:1: assert_query: the statement brings no columns.*: set x = 1$", results[2])
+    end
+  end)
+end)
+
 describe("assert_connections", function()
   local function server(used, most) return { max_connections = rows { used = used, most = most } } end
 
@@ -205,6 +217,9 @@ describe("assert_index_valid", function()
     fails('assert_index_valid("service=a")', "public.orders_sku on orders (not ready)", server(index { ready = false }))
     fails('assert_index_valid("service=a", { index = "x" })', "there is no index x", server())
     fails('assert_index_valid("service=a", { table = "x" })', "there is no index on a table x", server())
+    -- A schema that is not there had no invalid index.
+    fails('assert_index_valid("service=a", { schema = "x" })', "there is no schema x", server())
+    holds('assert_index_valid("service=a", { schema = "x" })', { ["pg_catalog.pg_index"] = rows(), ["select from pg_catalog.pg_namespace"] = rows { x = 1 } })
   end)
 
   it("excuses one that is being built, and warns where that cannot be seen", function()
@@ -236,6 +251,7 @@ describe("assert_replication on a standby", function()
     assert.same({ role = "standby", lag = 0, lag_bytes = 0 }, holds('return assert_replication("service=a")', server()))
     holds('assert_replication("service=a")', server { behind = 500, age = 29 })
     holds('assert_replication("service=a")', server { behind = null, age = null })
+    assert.equal(0, holds('return assert_replication("service=a")', server { behind = -500 }).lag_bytes)
   end)
 
   it("holds when what came after a pause is replayed at once", function()
@@ -248,6 +264,9 @@ describe("assert_replication on a standby", function()
     fails('assert_replication("service=a")', "the WAL receiver of this standby is waiting", server { status = "waiting" })
     fails('assert_replication("service=a")', "this standby is 1 h 0 min behind, at most 30.00 s expected", server { behind = 500 })
     fails('assert_replication("service=a")', "this standby, whose replay is paused, is", server { behind = 500, paused = true })
+    -- One that had replayed nothing since it was started had no lag, however much it had received.
+    fails('assert_replication("service=a")', "this standby, whose replay is paused, has replayed no transaction since it was "
+      .. "started, and is 500 bytes behind", server { behind = 500, age = null, paused = true })
     fails('assert_replication("service=a", { max_lag_bytes = 100 })', "this standby is 500 bytes behind, at most 100 bytes", server { behind = 500, age = 1 })
     fails('assert_replication("service=a", { replicas = 1 })', "a primary with replicas (1) is expected, but this is a standby", server())
     fails('assert_replication("service=a")', "the state of the WAL receiver is not shown to app: grant pg_monitor", server { status = null }, "denied")
@@ -262,7 +281,7 @@ describe("assert_replication on a primary", function()
   end
   local function server(replicas, slots)
     return { ["pg_is_in_recovery%(%) as standby"] = rows { standby = false, user = "app" },
-      pg_stat_replication = rows(table.unpack(replicas)), pg_replication_slots = rows(table.unpack(slots or {})) }
+      ["as replays"] = rows(table.unpack(replicas)), ["where not active"] = rows(table.unpack(slots or {})) }
   end
 
   it("holds when enough are streaming, and an idle one has no lag", function()
@@ -277,6 +296,11 @@ describe("assert_replication on a primary", function()
       server { replica(), replica { name = "c", state = "backup" } })
     fails('assert_replication("service=a")', "replica b is 31.00 s behind, at most 30.00 s expected", server { replica { lag = 31 } })
     fails('assert_replication("service=a", { max_lag_bytes = 1000 })', "replica b is 19.5 KB behind, at most 1000 bytes", server { replica { behind = 20000 } })
+    -- A backup that runs was taken for a replica.
+    fails('assert_replication("service=a")', "0 replicas are streaming, 1 expected (pg_basebackup: streaming, no standby)",
+      server { replica { name = "pg_basebackup", replays = false } })
+    fails('assert_replication("service=a")', "replica cdc is 31.00 s behind",
+      server { replica(), replica { name = "cdc", replays = false, lag = 31 } })
     local slot = { name = "gone", type = "physical", held = 50 << 20 }
     fails('assert_replication("service=a")', "1 replication slot is inactive, and the server keeps its WAL for it: gone (holds back 50.0 MB)",
       server({ replica() }, { slot }))

@@ -256,6 +256,28 @@ describe("conn:rolled_back", function()
     assert.equal("BEGIN READ WRITE | insert | close", log(closed))
   end)
 
+  -- A pcall in the function, or around it, made such a check pass.
+  it("fails although its function returned, when the connection was lost or a statement was refused", function()
+    local gone = answer("x", fault("killed", "admin", { closed = true }))
+    local state = red(INSERT:format('pcall(conn.exec, conn, "x")'), "closed", "lost before the end of the rolled_back.*admin",
+      nil, gone)
+    assert.equal(1, #state.records.failure)
+    red('conn:rolled_back(function() pcall(conn.savepoint, conn, print) end)', "closed", "was lost", nil,
+      answer("SAVEPOINT hospital_2", fault("killed", "admin", { closed = true })))
+    local _, driver = red(INSERT:format('pcall(conn.exec, conn, "commit")'), "syntax", "COMMIT is refused")
+    assert.equal("BEGIN READ WRITE | insert | ROLLBACK", log(driver))
+    for _, swallowed in ipairs { 'pcall(conn.exec, conn, "x")', 'pcall(conn.exec, conn, "commit")' } do
+      local other, _, results = run("pcall(function() " .. INSERT:format(swallowed) .. " end)", nil, gone)
+      assert.is_true(results[1], tostring(results[2]))
+      assert.equal(1, #other.records.failure, swallowed)
+    end
+    -- and is forgotten with its transaction
+    local later, _, results = run('pcall(function() conn:rolled_back(function() conn:exec("commit") end) end)'
+      .. " conn:rolled_back(function() end)")
+    assert.is_true(results[1], tostring(results[2]))
+    assert.same({}, later.records.failure)
+  end)
+
   it("tells a rollback that fails, and closes", function()
     local refuse = answer("ROLLBACK", fault("query", "cannot"))
     local _, driver = red(INSERT:format(""), "query", "cannot.*in: ROLLBACK", nil, refuse)

@@ -325,7 +325,7 @@ static const char *first_word(const char *sql)
 static void note_command(struct session *s, const char *sql)
 {
     size_t n = 0;
-    for (sql = first_word(sql); isalpha((unsigned char)sql[n]) && n < sizeof s->command - 1; n++)
+    for (sql = first_word(sql); n < sizeof s->command - 1 && isalpha((unsigned char)sql[n]); n++)
         s->command[n] = (char)toupper((unsigned char)sql[n]);
     s->command[n] = '\0';
 }

@@ -319,7 +319,7 @@ static void start_attempt(struct mysql_login *login)
     snprintf(login->result.remote, sizeof login->result.remote, "%s",
              t->socket ? t->socket
                        : dns_format_address(&login->addresses[login->address].any, address));
-    snprintf(name, sizeof name, "%s:%u", login->result.remote, t->socket ? 0 : t->port);
+    snprintf(name, sizeof name, "%s:%u", login->result.remote, t->socket ? 0U : (unsigned)t->port);
     login->turn = (struct pg_turn){.on_turn = on_turn};
     if (pg_turn_ask(mysql_lines(login->reactor), &login->turn, name)) {
         send_attempt(login);

@@ -191,7 +191,7 @@ static struct brood *new_brood(lua_State *L, struct parallel *op, int count)
     struct vm *vm = op->parent->vm;
     size_t size = sizeof(struct brood) + (size_t)count * sizeof(struct child);
     size_t charged = size + (size_t)count * sizeof(struct task);
-    if (!vm_charge(vm, charged))
+    if (!vm_charge_live(L, vm, charged))
         luaL_error(L, "not enough memory for %d functions in parallel", count);
     struct brood *brood = memory_new(size);
     brood->op = op;

@@ -45,8 +45,8 @@ struct pg_lines *pq_lines(struct reactor *reactor);
  *
  * Asks the server to end what pg is doing (PQcancel).  on_done(owner) comes from the loop when
  * the server has taken note, or when that took too long; NULL when nobody waits for it.  Where
- * too many such requests hang already, it is not sent: what ends the statement then is that its
- * connection is closed. */
+ * too many such requests hang already, it is not sent in time: what ends the statement then is
+ * that its connection is closed. */
 typedef void pq_cancelled_fn(void *owner);
 struct pq_cancel *pq_cancel_start(struct reactor *reactor, PGconn *pg, pq_cancelled_fn *on_done,
                                   void *owner);

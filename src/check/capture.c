@@ -55,9 +55,20 @@ static bool pack_fields(lua_State *co, struct buffer *out)
     return placed;
 }
 
+/* It was recorded before it was raised, so that nothing could swallow it. */
+static bool is_told(lua_State *co, const struct record *record)
+{
+    lua_pushliteral(co, "told");
+    bool told = lua_rawget(co, -2) == LUA_TBOOLEAN;
+    lua_pop(co, 1);
+    return told && record->lists[RECORD_FAILURE].count + record->lists[RECORD_FAILURE].dropped > 0;
+}
+
 static void record_raised_failure(struct task *task, struct record *record)
 {
     lua_State *co = task->co;
+    if (is_told(co, record))
+        return;
     record_note_failure(record, co, -1);
     if (!record_has_room(record, RECORD_FAILURE))
         return;

@@ -19,6 +19,15 @@ static inline bool vm_charge(struct vm *vm, size_t size)
     return true;
 }
 
+/* The same where Lua runs: what is garbage by now takes no room.  [-0, +0, -] */
+static inline bool vm_charge_live(lua_State *L, struct vm *vm, size_t size)
+{
+    if (vm_charge(vm, size))
+        return true;
+    lua_gc(L, LUA_GCCOLLECT);
+    return vm_charge(vm, size);
+}
+
 static inline void vm_uncharge(struct vm *vm, size_t size)
 {
     if (vm)
