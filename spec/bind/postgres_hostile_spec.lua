@@ -1,5 +1,7 @@
 -- PostgreSQL servers that misbehave: the check hears of it in time and in kind, nothing else of the
 -- worker is held up, and its memory stays what it was.
+local certificates = require "spec.support.certificates"
+local daemon = require "spec.support.daemon"
 local fakepg = require "spec.support.fakepg"
 local process = require "spec.support.process"
 local script = require "spec.support.script"
@@ -236,5 +238,80 @@ describe("a hostile PostgreSQL", function()
       host.parallel(table.unpack(all))
       return took]]
     assert.is_true(tonumber(outcome(silent, body, 6)) < 2)
+  end)
+end)
+
+-- Proxies that end TLS send records of up to 16 KB.  libpq reads a part of one, OpenSSL keeps the rest, and
+-- no descriptor tells of it: the statement timed out with its answer there.
+describe("a proxy that ends TLS", function()
+  after_each(function()
+    server.clean()
+    tree.clean()
+  end)
+
+  local function message(kind, body) return string.pack(">c1I4", kind, 4 + #body) .. body end
+  local function row(size) return message("D", string.pack(">I2s4", 1, ("x"):rep(size - 11))) end
+
+  -- Two rows, cut so that libpq's buffer takes a part of the second record and has a whole row in it.
+  local function answer()
+    local text = message("1", "") .. message("2", "")
+      .. message("T", string.pack(">I2zI4I2I4i2i4I2", 1, "a", 0, 0, 25, -1, -1, 0)) .. row(12000) .. row(9000)
+      .. message("C", "SELECT 2\0") .. message("Z", "I")
+    return text:sub(1, -16385), text:sub(-16384)
+  end
+
+  local GREETING = message("R", string.pack(">I4", 0)) .. message("S", "server_version\00015.0\0")
+    .. message("K", string.pack(">I4I4", 1, 2)) .. message("Z", "I")
+
+  -- What has TLS behind it: openssl, whose input it encrypts.
+  local function terminator(port)
+    local dir, greeted, answered = tree.make({}), false, false
+    certificates.make(dir)
+    return process.start("/usr/bin/openssl", { args = { "s_server", "-accept", "127.0.0.1:" .. port, "-quiet",
+      "-cert", dir .. "/valid.crt", "-key", dir .. "/valid.key" }, keep_stdin = true, on_output = function(child)
+      if not greeted then child:write(GREETING) end
+      greeted = true
+      if not answered and child.stdout:find("S\0\0\0\4", 1, true) then
+        answered = true
+        local first, second = answer()
+        child:write(first)
+        local timer = uv.new_timer()
+        timer:start(150, 0, function()
+          timer:close()
+          child:write(second)
+        end)
+      end
+    end })
+  end
+
+  -- Says S to the request for TLS and passes the rest on.
+  local function proxy(port)
+    return server.tcp(function(client)
+      local up, asked = uv.new_tcp(), false
+      client:read_start(function(_, data)
+        if not data then
+          if not up:is_closing() then up:close() end
+        elseif asked then
+          up:write(data)
+        else
+          asked = true
+          up:connect("127.0.0.1", port, function()
+            client:write("S")
+            up:read_start(function(_, back) if back and not client:is_closing() then client:write(back) end end)
+          end)
+        end
+      end)
+    end)
+  end
+
+  it("may send more at once than libpq reads", function()
+    local port = daemon.free_port()
+    local tls = terminator(port)
+    uv.sleep(300)
+    local front = proxy(port)
+    local said = outcome({ url = ("postgres://u@127.0.0.1:%d/x?sslmode=require"):format(front.port) }, STATEMENT, 2)
+    tls:kill()
+    tls:join()
+    assert.equal("rows 2 idle", said)
   end)
 end)
