@@ -23,6 +23,11 @@ local function define(name, test) claim.define(assertions, name, test) end
 local function show(value, limit) return import("hospital.inspect").show(value, limit) end
 local function brief(value) return show(value, 80) end
 
+-- NULL of a database, null of JSON: there to be told from what is missing, and no value.
+local function is_null(value)
+  return type(value) == "userdata" and value == import("hospital.json").json.null
+end
+
 local function same(a, b)
   if rawequal(a, b) then return true end
   if type(a) ~= "table" or type(b) ~= "table" then return a == b end
@@ -87,14 +92,14 @@ define("is_not", function(expected, actual, message)
   return false, message, "the values are the same", "anything but " .. show(expected), show(actual)
 end)
 
---- Asserts that a value is neither false nor nil.
+--- Asserts that a value is neither false nor nil, nor `json.null` (which is `db.null`).
 -- @function assert_true
 -- @param value the value
 -- @param[opt] message put before the failure's own
 -- @return value
 -- @usage assert_true(response.body ~= "")
 define("true", function(value, message)
-  if value then return true, value end
+  if value and not is_null(value) then return true, value end
   return false, message, "expected a true value, got " .. show(value), "true", show(value)
 end)
 
@@ -119,15 +124,15 @@ define("nil", function(value, message)
   return false, message, "expected nil, got " .. brief(value), "nil", show(value)
 end)
 
---- Asserts that a value is not nil.
+--- Asserts that a value is not nil, nor `json.null` (which is `db.null`).
 -- @function assert_not_nil
 -- @param value the value
 -- @param[opt] message put before the failure's own
 -- @return value
 -- @usage local user = assert_not_nil(find_user("alice"))
 define("not_nil", function(value, message)
-  if value ~= nil then return true, value end
-  return false, message, "expected a value, got nil", "anything but nil", "nil"
+  if value ~= nil and not is_null(value) then return true, value end
+  return false, message, "expected a value, got " .. show(value), "anything but " .. show(value), show(value)
 end)
 
 -- True when container, a table or a string, holds value; nil when it is neither.
@@ -362,11 +367,21 @@ local function ordered(a, b)
   return false
 end
 
+-- "9.5" and "10" are numbers to the author, and stand in another order as texts.
+local function in_doubt(a, b)
+  local x, y = tonumber(a), tonumber(b)
+  return type(a) == "string" and x and y and ((a < b) ~= (x < y) or (a > b) ~= (x > y))
+end
+
 local function define_order(name, words, holds_for)
   define(name, function(a, b, message)
     if not ordered(a, b) then
       misuse("assert_%s: two numbers or two strings are needed, not %s and %s", name, brief(a),
         brief(b))
+    end
+    if in_doubt(a, b) then
+      misuse("assert_%s: %s and %s are texts, which do not stand in the order of their numbers: use tonumber, or for "
+        .. 'what a database says { numeric = "number" }', name, brief(a), brief(b))
     end
     if holds_for(a, b) then return true, a end
     return false, message, format("%s is not %s %s", brief(a), words, brief(b)),

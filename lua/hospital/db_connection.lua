@@ -16,7 +16,7 @@ local UNLIMITED = 1 << 53 -- rows that are read one by one need no room
 -- values apart from the SQL, as `$1` (PostgreSQL) or `?` (SQLite, MySQL): nil and `db.null` are NULL, and
 -- booleans, numbers, strings and `db.bytes(text)` themselves; a list is an array (PostgreSQL). In what comes
 -- back, NULL is `db.null`, which is not false. What is told of a failed statement is its SQL, the
--- server's words and the SQLSTATE, which the failure has as `code` too; never the values.
+-- server's words and the SQLSTATE, which the failure has as `code` too; of the values only what those words repeat.
 --
 -- `local conn <close> = db.connect(…)` closes it with its block; the end of the check does it at the latest.
 -- @section Database connections

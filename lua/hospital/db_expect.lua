@@ -65,7 +65,7 @@ local function predicate(given, result)
   if first == null then first = nil end
   local holds, failure = probe.attempt(function() return { given.expected(first, rows) } end)
   if failure then return nil, failure end
-  if holds[1] then return rows end
+  if holds[1] and holds[1] ~= null then return rows end
   return demand(given.place, "the result is not as expected", "a result for which the function is true", show(rows))
 end
 

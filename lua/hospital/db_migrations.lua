@@ -33,10 +33,18 @@ local function tool_of(found, name)
   end
 end
 
+-- A known tool's table keeps what tells of failures when the author names a column of it.
+local function with_column(tool, found, column)
+  if not tool or not found.of[tool.column] then return { tool = found.name, column = column, order = column } end
+  if tool.column == column then return tool end
+  return { tool = tool.tool, column = column, order = tool.order, done = tool.done, bad = tool.bad }
+end
+
 -- The table and how to read it; or nil and a failure.
 local function locate(given, ask)
   local dialect, options = given.place.dialect, given.options
   if not options.table then
+    if options.column then misuse("%s: column needs a table", given.what) end
     for i = 1, #TOOLS do
       local found = schema.find(ask, dialect, TOOLS[i].table, options.schema)
       if found then return found, tool_of(found, TOOLS[i].table) end
@@ -49,7 +57,7 @@ local function locate(given, ask)
     return demand(given.place, format("there is no table %s", options.table), "a table " .. options.table, "none")
   end
   local tool = tool_of(found, found.name)
-  if options.column then tool = { tool = options.table, column = options.column, order = options.column } end
+  if options.column then tool = with_column(tool, found, options.column) end
   if not tool then
     misuse("%s: table %s is not known: say which column names a migration", given.what, options.table)
   end

@@ -261,6 +261,20 @@ describe("assert_migrated", function()
       "{ version = 5 }")
   end)
 
+  -- With its column named, a table of Flyway's was like any other: a migration that had failed was applied.
+  it("keeps what it knows of a tool when the column is given", function()
+    local flyway = [[conn:exec("create table flyway_schema_history (installed_rank int, version text, success int, script text)")
+      conn:exec("insert into flyway_schema_history values (1, '1', 1, 'a.sql'), (2, '2', %d, 'b.sql')")]]
+    for column, version in pairs { version = "2", script = "b.sql" } do
+      local option = ('{ table = "flyway_schema_history", column = "%s", version = "%s" }'):format(column, version)
+      migrated(flyway:format(1), option)
+      migrated(flyway:format(0), option, ("migration %s (Flyway) has failed"):format(version))
+    end
+    migrated([[conn:exec("create table schema_migrations (filename text)") conn:exec("insert into schema_migrations values ('a')")]],
+      '{ table = "schema_migrations", column = "filename", version = "a" }')
+    misused(shop(), 'A.assert_migrated(DB, { column = "version" })', "column needs a table")
+  end)
+
   it("needs a column for others", function()
     local own = [[conn:exec("create table done (step text)") conn:exec("insert into done values ('a'), ('b')")]]
     migrated(own, '{ table = "done", column = "step", version = "a" }')

@@ -263,6 +263,35 @@ describe("assertions", function()
     assert.equal("12: expected a true value, got false", result[2].message)
   end)
 
+  -- bool_and(ok) of an empty table is NULL, which is not false to Lua: such a check passed.
+  it("take null for no value", function()
+    for _, call in ipairs { "assert_true(db.null)", "assert_not_nil(db.null)", "expect_true(db.null)" } do
+      local state = fakehost.new()
+      state.imported["hospital.json"] = { json = { null = io.stdout } }
+      state.imported["hospital.db"] = { db = { null = io.stdout } }
+      local ok, why = state:check(call)
+      why = state.records.failure[1] or not ok and why
+      assert.matches("expected a t?r?u?e? ?value, got ", why.message, call)
+    end
+    local state = fakehost.new()
+    state.imported["hospital.json"] = { json = { null = io.stdout } }
+    state.imported["hospital.db"] = { db = { null = io.stderr } }
+    assert.is_true((state:check("assert_true(db.null) assert_not_nil(db.null)")))
+  end)
+
+  -- A database's numeric arrives as text, and as texts 9.5 was greater than 10.
+  it("refuse to order numbers in texts that stand in another order", function()
+    for _, name in ipairs { "greater", "greater_equal", "less", "less_equal" } do
+      for _, pair in ipairs { '"9.5", "10"', '"10", "9.5"', '"10", "10.0"' } do
+        local _, result = try(("assert_%s(%s)"):format(name, pair))
+        assert.is_false(result[1])
+        assert.matches("texts, which do not stand in the order of their numbers", result[2])
+      end
+    end
+    local _, result = try('assert_greater("12", "10") assert_less("2026-01-02", "2026-01-10") assert_greater("b", "10")')
+    assert.is_true(result[1], tostring(result[2]))
+  end)
+
   it("let a skip through assert_error", function()
     local state, result = try('assert_error(function() skip("later") end)')
     assert.equal("skip", state.host.kind(result[2]))

@@ -137,6 +137,8 @@ describe("assert_query", function()
       { ["select n"] = rows { n = 1 } })
     assert.is_true(results[1])
     assert.matches("not equal", state.records.failure[1].message)
+    fails([[assert_query("service=a", "select n", function(_, list) return list[1].n end)]], "the result is not as expected",
+      { ["select n"] = rows { n = null } })
     local _, _, broken = run([[expect_query("service=a", "select n", function(n) return n.x.y end)]], { ["select n"] = rows { n = 1 } })
     assert.is_false(broken[1])
   end)
