@@ -19,7 +19,6 @@ enum {
 };
 static const uint64_t grace_ns = 1 * NS_PER_S; /* for the server to keep statement_timeout itself */
 
-
 /* --- what is given back -------------------------------------------------------------- */
 
 static void forget_statement(struct pg_session *s)

@@ -82,7 +82,8 @@ enum pg_taken pg_session_drop_left(struct pg_session *s);
 /* Waits for more, then continues in k: see op_await.  [-?, +?, v] */
 int pg_session_wait(lua_State *L, struct pg_session *s, lua_KFunction k);
 
-/* Counts the row in s->row; false when it is one too many, or too large: the statement has failed. */
+/* Counts the row in s->row; false when it is one too many, or too large: the statement has failed.
+ */
 bool pg_session_count_row(struct pg_session *s);
 
 /* The statement fails, unless it has failed; what else comes of it is dropped. */

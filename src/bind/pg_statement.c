@@ -39,9 +39,10 @@ static void learn_columns(lua_State *L, struct pg_session *s)
     for (int i = 0; i < s->columns; i++)
         s->types[i] = pg_type_of(s->pq->ftype(s->row, i), s->numbers);
     if (s->named && has_name_twice(L, s, s->row)) {
-        pg_session_fail(s, FAULT_SYNTAX,
-                  "two columns of the result have one name, so one would be lost: give each a name "
-                  "of its own (select a.id as a_id, …)");
+        pg_session_fail(
+            s, FAULT_SYNTAX,
+            "two columns of the result have one name, so one would be lost: give each a name "
+            "of its own (select a.id as a_id, …)");
         pg_session_cancel(s);
     }
 }
@@ -336,4 +337,3 @@ int l_pg_stop(lua_State *L)
         pg_session_cancel(s);
     return 0;
 }
-
