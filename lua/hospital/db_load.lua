@@ -33,7 +33,7 @@ end
 
 function load.check_transactions(given, ask)
   local most = given.options.max_age or 300
-  local list, hidden = given.place.dialect.transactions(ask)
+  local list, hidden, untracked = given.place.dialect.transactions(ask)
   local long = {}
   for _, row in next, list do
     if row.age > most then long[#long + 1] = who(row) end
@@ -46,6 +46,10 @@ function load.check_transactions(given, ask)
   if hidden > 0 then
     return nil, faults.own(given.place, "denied", "how old the transactions of %d sessions of others are is not shown "
       .. "to this role: grant pg_monitor to it", hidden)
+  end
+  if (untracked or 0) > 0 then
+    return nil, faults.own(given.place, "denied", "how old the transactions of %d sessions are is not known: "
+      .. "track_activities is off for them", untracked)
   end
   return { oldest = list[1] and list[1].age or 0, transactions = list }
 end

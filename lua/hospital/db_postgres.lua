@@ -62,16 +62,18 @@ select gid as prepared, owner::text as "user", database::text as database,
 from pg_catalog.pg_prepared_xacts order by prepared limit 10]]
 
 local HIDDEN = [[
-select count(*) as n from pg_catalog.pg_stat_activity
-where usesysid is not null and datid is not null and query = '<insufficient privilege>'
-  and pid <> pg_catalog.pg_backend_pid()]]
+select count(*) filter (where query = '<insufficient privilege>') as n,
+  count(*) filter (where state = 'disabled') as untracked
+from pg_catalog.pg_stat_activity
+where usesysid is not null and datid is not null and pid <> pg_catalog.pg_backend_pid()]]
 
--- The oldest transactions, the oldest first; and how many sessions cannot be seen.
+-- The oldest transactions, the oldest first; how many sessions the role cannot see, and how many nobody.
 function postgres.transactions(ask)
   local list = ask(OLDEST)
   for _, row in next, ask(PREPARED) do list[#list + 1] = row end
   sort(list, function(a, b) return a.age > b.age end)
-  return list, ask(HIDDEN)[1].n
+  local hidden = ask(HIDDEN)[1]
+  return list, hidden.n, hidden.untracked
 end
 
 local INDEXES = [[

@@ -4,6 +4,7 @@ local compare = import "hospital.compare"
 local inspect = import "hospital.inspect"
 local concat = table.concat
 local find, format, sub, byte = string.find, string.format, string.sub, string.byte
+local lower, match = string.lower, string.match
 local max, min, mathtype = math.max, math.min, math.type
 local ipairs, next, rawequal, rawget, type = ipairs, next, rawequal, rawget, type
 
@@ -147,7 +148,20 @@ end
 
 local walk
 
+-- As in base/redact.c, which blots out one value behind a name, and here stand two.
+local SECRETS = { "password", "passwd", "pwd", "passphrase", "api_key", "api-key", "apikey", "token", "secret",
+  "signature", "authorization", "cookie" }
+
+local function is_secret(path)
+  local name = lower(match(path, '([^."%[%]]+)"?%]?$') or "")
+  for _, ending in ipairs(SECRETS) do
+    if sub(name, -#ending) == ending then return true end
+  end
+  return false
+end
+
 local function differ(state, path, text)
+  if is_secret(path) then text = "[redacted]" end
   if #state.out >= MOST then
     state.full = true
   else

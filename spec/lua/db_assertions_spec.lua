@@ -199,6 +199,10 @@ describe("assert_no_long_transactions", function()
     fails('assert_no_long_transactions("service=a")', "how old the transactions of 3 sessions of others are is not shown to this "
       .. "role: grant pg_monitor to it", server({ 3 }, {}, 3), "denied")
     fails('assert_no_long_transactions("service=a")', "older than", server({ 3000 }, {}, 3))
+    -- Of a session without track_activities nothing is shown to anybody, and it was passed over.
+    local blind = server({ 3 })
+    blind["insufficient privilege"] = rows { n = 0, untracked = 1 }
+    fails('assert_no_long_transactions("service=a")', "of 1 sessions are is not known: track_activities is off", blind, "denied")
   end)
 end)
 

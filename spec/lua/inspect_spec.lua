@@ -100,6 +100,14 @@ describe("diff", function()
       { items = { 1, 2, { sku = "b" } }, new = { 1 }, ["odd key"] = "1", same = { 1.0 } }))
   end)
 
+  -- What is redacted is the value behind such a name, and a difference has two.
+  it("shows no value whose name is a secret's", function()
+    local text = diff({ password = "a1", a = { api_Token = "b2" }, ["my-secret"] = "c3" }, { password = "d4", a = {}, Cookie = "e5" })
+    assert.equal(4, select(2, text:gsub(": %[redacted%]", "")), text)
+    assert.is_nil(text:find("%d"), text)
+    assert.matches('expected "x"', diff({ password = { user = "x" } }, { password = { user = "y" } }))
+  end)
+
   it("is silent about scalars and short strings", function()
     assert.is_nil(diff(1, 2))
     assert.is_nil(diff("a", "b"))
