@@ -26,6 +26,10 @@ end
 -- The session cannot write unless it is asked to. That guards against mistakes and not against a
 -- check that means to: give checks a role that may only do what they need. The server is told to give up
 -- when the check has to, and every connection is closed with the check.
+--
+-- PostgreSQL's targets are libpq's, with all its parameters. Those of MySQL and MariaDB take
+-- `ssl-mode` (disabled, preferred, required, verify-ca, verify-identity), `ssl-ca`, `ssl-capath`, `ssl-cert`,
+-- `ssl-key` and `socket` behind the `?`.
 -- @function db.connect
 -- @param target string `postgres://user:password@host:port/database?sslmode=…`, libpq's `"host=… dbname=…"`
 --   or `service=…`; `postgres:` for what the PG… variables say; `sqlite:PATH`, `sqlite::memory:`;

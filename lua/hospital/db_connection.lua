@@ -18,6 +18,12 @@ local UNLIMITED = 1 << 53 -- rows that are read one by one need no room
 -- back, NULL is `db.null`, which is not false. What is told of a failed statement is its SQL, the
 -- server's words and the SQLSTATE, which the failure has as `code` too; of the values only what those words repeat.
 --
+-- What comes back: integers exactly (above 2^63 as text), floats as numbers, `numeric` and `decimal` as text unless
+-- the connection was asked for numbers, text and bytes as strings, booleans (in MySQL 0 and 1 of a
+-- `tinyint(1)`, in SQLite those of a column declared boolean), JSON decoded (what `json.decode` refuses stays
+-- text), arrays of PostgreSQL's own types as lists, points in time as `"2026-11-21T05:49:00.25Z"` (without the Z
+-- where the column knows no zone; `db.epoch` makes seconds of them), whatever else as the server writes it.
+--
 -- `local conn <close> = db.connect(…)` closes it with its block; the end of the check does it at the latest.
 -- @section Database connections
 
