@@ -70,8 +70,9 @@ end
 
 -- --- out -------------------------------------------------------------------------
 
+-- An error and no failure: no expected_failure and no retry makes it green.
 local function ended(s)
-  return session.failure(s, "query",
+  return session.failure(s, "internal",
     "the transaction had ended before it was rolled back: what it wrote may have stayed")
 end
 
@@ -147,7 +148,7 @@ end
 -- The same where the connection is closed; ok: the function returned.
 local function leave_closed(s, level, ok)
   if level.outer then return nil end
-  if s.spoiled then return session.failure(s, "query", "%s: what it wrote may have stayed", s.spoiled) end
+  if s.spoiled then return session.failure(s, "internal", "%s: what it wrote may have stayed", s.spoiled) end
   if not ok then return nil end
   if s.lost or not s.over then
     return session.failure(s, "closed", "the connection was lost before the end of the %s, although its function "

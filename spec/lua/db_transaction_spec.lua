@@ -190,7 +190,7 @@ describe("conn:rolled_back", function()
       end))
       assert.is_false(results[1], how)
       local told = state.records.failure[1] or results[2]
-      assert.equal("query", told.kind)
+      assert.equal("internal", told.kind)
       assert.matches("the transaction had ended before its end, with: call p%(%): what it wrote may have stayed", told.message)
       assert.matches("close$", log(driver))
       if how:find("^conn") then
@@ -213,16 +213,16 @@ describe("conn:rolled_back", function()
 
   it("sees at the end that it is another transaction", function()
     local function swap(conn) conn.number = conn.number + 1 end
-    local _, driver = red(INSERT:format('conn:exec("call p()")'), "query",
+    local _, driver = red(INSERT:format('conn:exec("call p()")'), "internal",
       "the transaction had ended before it was rolled back: what it wrote may have stayed", nil, answer("call p()", swap))
     assert.equal("BEGIN READ WRITE | insert | call p() | ROLLBACK", log(driver))
     -- whatever else happened
     local state, _, results = run(INSERT:format('conn:exec("call p()") error("mine", 0)'), nil, answer("call p()", swap))
     assert.equal("mine", results[2])
     assert.matches("what it wrote may have stayed", state.records.failure[1].message)
-    red(INSERT:format('conn:exec("call p()") skip("x")'), "query", "may have stayed", nil, answer("call p()", swap))
+    red(INSERT:format('conn:exec("call p()") skip("x")'), "internal", "may have stayed", nil, answer("call p()", swap))
     -- and in the middle of rows that nobody reads
-    red(INSERT:format('conn:exec("call p()") for _ in conn:each("rows") do break end'), "query", "may have stayed", nil,
+    red(INSERT:format('conn:exec("call p()") for _ in conn:each("rows") do break end'), "internal", "may have stayed", nil,
       function(d) d.answers["call p()"], d.answers.rows = swap, { { 1 }, { 2 } } end)
   end)
 
@@ -232,7 +232,7 @@ describe("conn:rolled_back", function()
       local _, driver, results = run(text:format(""), WRITE, nil, kind)
       assert.is_true(results[1], tostring(results[2]))
       assert.matches(" | SAVEPOINT hospital_begin | insert | ROLLBACK TO SAVEPOINT hospital_begin | ROLLBACK$", log(driver))
-      red(text:format('conn:exec("select p()")'), "query", "may have stayed", WRITE,
+      red(text:format('conn:exec("select p()")'), "internal", "may have stayed", WRITE,
         answer("select p()", function(conn) conn.savepoints = {} end), kind)
     end
   end)
