@@ -4,7 +4,6 @@
  * before each of its calls the descriptor is unwatched, for it may close it and open another. */
 #include "bind/pg_login.h"
 
-#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,12 +15,13 @@
 #include "base/clock.h"
 #include "base/policy.h"
 #include "bind/dns.h"
+#include "bind/pg_settings.h"
 #include "bind/pg_target.h"
 #include "bind/portion.h"
 #include "loop/reactor.h"
 #include "loop/work.h"
 
-enum { SETTINGS_MAX = 64, LOGIN_BYTES_MAX = 1024 * 1024 };
+enum { LOGIN_BYTES_MAX = 1024 * 1024 };
 static const uint64_t share_min_ns = 100 * NS_PER_MS;
 static const uint64_t thread_patience_ns = 5 * NS_PER_S;
 
@@ -480,77 +480,6 @@ static void ignore_notice(void *context, const PGresult *result)
     (void)context, (void)result;
 }
 
-struct settings {
-    const char *keywords[SETTINGS_MAX + 1], *values[SETTINGS_MAX + 1];
-    unsigned count;
-};
-
-static void set(struct settings *s, const char *keyword, const char *value)
-{
-    if (s->count == SETTINGS_MAX || !value || !*value)
-        return;
-    s->keywords[s->count] = keyword;
-    s->values[s->count++] = value;
-}
-
-/* Our own wish makes every session read-only, so that libpq would take every server for one that
- * cannot write: which kind of server it is, is meant. */
-static const char *asked_for(const struct pg_login *login, const PQconninfoOption *o)
-{
-    if (login->options.write || !o->val || strcmp(o->keyword, "target_session_attrs") != 0)
-        return o->val;
-    if (strcmp(o->val, "read-write") == 0)
-        return "primary";
-    return strcmp(o->val, "read-only") == 0 ? "standby" : o->val;
-}
-
-static void copy_settings(const struct pg_login *login, struct settings *s)
-{
-    static const char *const ours[] = {"host",
-                                       "hostaddr",
-                                       "port",
-                                       "gssencmode",
-                                       "options",
-                                       "application_name",
-                                       "fallback_application_name",
-                                       "client_encoding",
-                                       "connect_timeout",
-                                       NULL};
-    for (const PQconninfoOption *o = login->target.settings; o && o->keyword; o++) {
-        bool is_ours = false;
-        for (const char *const *name = ours; *name; name++)
-            is_ours |= strcmp(*name, o->keyword) == 0;
-        if (!is_ours)
-            set(s, o->keyword, asked_for(login, o));
-    }
-}
-
-/* 0 would be "without end", and more is no integer of PostgreSQL's. */
-static unsigned milliseconds(uint64_t ns)
-{
-    uint64_t ms = (ns + NS_PER_MS - 1) / NS_PER_MS;
-    return ms == 0 ? 1 : ms > INT_MAX ? INT_MAX : (unsigned)ms;
-}
-
-/* The author's own options come behind ours and overrule them, but not the last one. */
-static void write_options(const struct pg_login *login, struct buffer *text)
-{
-    const struct pg_login_options *o = &login->options;
-    buffer_addf(text,
-                "-c statement_timeout=%u -c lock_timeout=%u "
-                "-c idle_in_transaction_session_timeout=%u ",
-                milliseconds(o->statement_timeout_ns), milliseconds(o->lock_timeout_ns),
-                milliseconds(o->idle_timeout_ns));
-    if (!login->old)
-        buffer_add_string(text, "-c client_connection_check_interval=500 ");
-    buffer_add_string(text, "-c bytea_output=hex -c extra_float_digits=1 ");
-    buffer_add_string(text, pg_target_get(&login->target, "options"));
-    buffer_add_string(text, " -c TimeZone=UTC -c DateStyle=ISO");
-    if (!o->write)
-        buffer_add_string(text, " -c default_transaction_read_only=on");
-    buffer_add(text, "", 1);
-}
-
 /* What one address may take while there are others: its part of what is left. */
 static void arm_share(struct pg_login *login)
 {
@@ -580,24 +509,15 @@ static void attempt(struct pg_login *login)
 
 static void open_attempt(struct pg_login *login)
 {
-    char address[64], port[8];
+    char address[64];
     const struct pg_host *host = host_of(login);
-    struct settings s = {.count = 0};
-    struct buffer options = {0};
-    copy_settings(login, &s);
-    write_options(login, &options);
-    snprintf(port, sizeof port, "%u", host->port);
-    set(&s, "host", host->name);
-    if (!host->is_unix)
-        set(&s, "hostaddr", address_text(login, address));
-    set(&s, "port", port);
-    set(&s, "gssencmode", "disable");
-    set(&s, "options", options.data);
-    set(&s, "application_name", login->options.application_name);
-    set(&s, "client_encoding", "UTF8");
+    struct pg_settings settings;
+    address_text(login, address);
+    pg_settings_fill(&settings, &login->target, &login->options, host,
+                     host->is_unix ? NULL : address, login->old);
     arm_share(login);
-    login->pg = login->pq->connectStartParams(s.keywords, s.values, 0);
-    buffer_fini(&options);
+    login->pg = login->pq->connectStartParams(settings.keywords, settings.values, 0);
+    pg_settings_fini(&settings);
     if (!login->pg) {
         fail(login, FAULT_INTERNAL, "libpq has no memory for a connection");
         return;
