@@ -68,6 +68,12 @@ describe("the example", function()
     assert.are.equal("connect", home.failures[1].kind)
   end)
 
+  it("memory is green wherever it is run", function()
+    local _, done, report = run("memory", {}, "--strict")
+    assert.are.equal(0, done.code, done.stdout)
+    assert.are.equal(3, report.summary.pass)
+  end)
+
   it("login goes through all steps, and no report shows the password", function()
     local s = shop.start()
     local env = { SHOP_URL = s.url, LOGIN_USER = "ada", LOGIN_PASSWORD = "correct-horse-battery" }
