@@ -142,17 +142,24 @@ describe("a worker that dies", function()
   -- Halving 32 suspects takes more losses in a row than a run that cannot start workers may have.
   it("again and again under many: they are halved, and all of them end well", function()
     local seen, url, release = counting()
-    local run = start({ ["a.lua"] = ("for i = 1, 32 do healthcheck('c' .. i, { timeout = '30s' }, function() "
-      .. "assert_http_response(%q, { status = 200, timeout = '30s' }) end) end")
-      :format(url .. "/hold") }, "-j", "1")
-    local killed = {}
+    -- Each load of the file asks for a path of its own: a worker is not killed before it has loaded.
+    local run = start({ ["a.lua"] = ([[
+      local url = %q .. "/hold?" .. now()
+      for i = 1, 32 do
+        healthcheck('c' .. i, { timeout = '30s' }, function()
+          assert_http_response(url, { status = 200, timeout = '30s' })
+        end)
+      end]]):format(url) }, "-j", "1")
+    local killed, known = {}, {}
     for i = 1, 8 do
-      local fresh
+      local fresh, path
       process.wait(function()
-        fresh = workers(run)[1]
-        return fresh and not killed[fresh] and (seen["/hold"] or 0) > 0
+        fresh, path = workers(run)[1], nil
+        for each in pairs(seen) do path = not known[each] and each or path end
+        return fresh and not killed[fresh] and path
       end, 10, "worker " .. i)
-      killed[fresh], seen["/hold"] = true, 0
+      for each in pairs(seen) do known[each] = true end
+      killed[fresh] = true
       uv.kill(fresh, "sigkill")
     end
     release()
