@@ -45,7 +45,7 @@ struct session {
     struct watch *watch;
     struct pg_turn turn;         /* with its server */
     struct mysql_killer *killer; /* NULL unless one is under way */
-    struct mysql_login_result login;
+    struct db_login_result login;
     uint64_t statement_timeout_ns;
     struct timer breath;
 
@@ -289,23 +289,14 @@ static struct session *check_idle(lua_State *L)
     return s;
 }
 
-static lua_Integer integer_field(lua_State *L, int index, const char *name, lua_Integer missing)
-{
-    lua_getfield(L, index, name);
-    lua_Integer value = luaL_optinteger(L, -1, missing);
-    lua_pop(L, 1);
-    return value;
-}
-
 static void read_how(lua_State *L, int index, struct session *s)
 {
-    luaL_checktype(L, index, LUA_TTABLE);
-    lua_getfield(L, index, "shape");
-    s->named = strcmp(luaL_checkstring(L, -1), "named") == 0;
-    lua_pop(L, 1);
-    s->most = integer_field(L, index, "most", LUA_MAXINTEGER);
-    s->max_rows = integer_field(L, index, "max_rows", LUA_MAXINTEGER);
-    s->max_bytes = (size_t)integer_field(L, index, "max_bytes", 8 << 20);
+    struct db_how how;
+    db_read_how(L, index, &how);
+    s->named = how.named;
+    s->most = how.most;
+    s->max_rows = how.max_rows;
+    s->max_bytes = how.max_bytes;
 }
 
 /* The first word of a statement, behind blanks, comments and brackets. */
@@ -372,28 +363,14 @@ static enum mysql_taken drop_left(struct session *s)
 
 static int push_fault(lua_State *L, struct session *s)
 {
-    lua_pushnil(L);
-    mysql_fault_push(L, &s->st.fault);
-    lua_pushstring(L, s->login.label);
-    lua_setfield(L, -2, "target");
-    lua_createtable(L, 0, 1);
-    field_seconds(L, "total", clock_now_ns() - s->began_ns);
-    lua_setfield(L, -2, "timings");
+    db_push_statement_fault(L, &s->st.fault, s->login.label, s->began_ns);
     end_statement(s);
     return 2;
 }
 
 static int push_result(lua_State *L, struct session *s)
 {
-    lua_createtable(L, 0, 5);
-    lua_pushvalue(L, 5);
-    lua_setfield(L, -2, "rows");
-    lua_pushvalue(L, 6);
-    lua_setfield(L, -2, "columns");
-    lua_pushinteger(L, s->rows);
-    lua_setfield(L, -2, "count");
-    lua_pushstring(L, s->command);
-    lua_setfield(L, -2, "command");
+    db_push_result(L, 5, 6, s->rows, s->command);
     if (!s->learned) {
         lua_pushinteger(L, (lua_Integer)s->st.affected);
         lua_setfield(L, -2, "affected");
@@ -643,20 +620,6 @@ static int l_state(lua_State *L)
 }
 
 /* [-0, +1, m] */
-static void push_timings(lua_State *L, const struct mysql_login_result *r)
-{
-    lua_createtable(L, 0, 6);
-    field_seconds(L, "dns", r->dns_ns);
-    field_seconds(L, "connect", r->connect_ns);
-    if (r->tls_ns)
-        field_seconds(L, "tls", r->tls_ns);
-    if (r->login_ns)
-        field_seconds(L, "login", r->login_ns);
-    if (r->queued_ns)
-        field_seconds(L, "queued", r->queued_ns);
-    field_seconds(L, "total", r->total_ns);
-}
-
 static void set_text(lua_State *L, const char *name, const char *text)
 {
     lua_pushstring(L, text);
@@ -689,7 +652,7 @@ static int l_info(lua_State *L)
     set_text(L, "remote_ip", s->login.remote);
     lua_pushboolean(L, mysql_link_is_encrypted(s->link));
     lua_setfield(L, -2, "tls");
-    push_timings(L, &s->login);
+    db_push_timings(L, &s->login);
     lua_setfield(L, -2, "timings");
     return 1;
 }
@@ -708,7 +671,7 @@ struct connect {
     struct mysql_login *login;
     struct mysql_login_options options;
     bool numbers;
-    struct mysql_fault fault;
+    struct db_fault fault;
 };
 
 static void connect_release(struct op *op)
@@ -718,26 +681,12 @@ static void connect_release(struct op *op)
 
 static const struct op_class connect_class = {"db.connect", connect_release};
 
-static void on_logged_in(void *owner, const struct mysql_fault *why)
+static void on_logged_in(void *owner, const struct db_fault *why)
 {
     struct connect *c = owner;
     if (why)
         c->fault = *why;
     op_complete(&c->op, why ? &why->why : NULL);
-}
-
-static int push_connect_fault(lua_State *L, const struct connect *c)
-{
-    const struct mysql_login_result *result = mysql_login_result(c->login);
-    lua_pushnil(L);
-    mysql_fault_push(L, &c->fault);
-    if (result->label[0]) {
-        lua_pushstring(L, result->label);
-        lua_setfield(L, -2, "target");
-    }
-    push_timings(L, result);
-    lua_setfield(L, -2, "timings");
-    return 2;
 }
 
 /* The session, made of what the login brought.  [-0, +1, v] */
@@ -751,7 +700,7 @@ static void push_session(lua_State *L, const struct connect *c)
     struct session *s = op_new_object(L, sizeof *s, &session_class, methods);
     op_complete(&s->op, NULL); /* idle */
     struct vm *vm = vm_of(L);
-    if (!vm_charge(vm, SESSION_COST))
+    if (!vm_charge_live(L, vm, SESSION_COST))
         luaL_error(L, "not enough memory for another connection (--memory-limit)");
     s->vm = vm;
     s->login = *mysql_login_result(c->login);
@@ -771,7 +720,7 @@ static int k_connect(lua_State *L, int status, lua_KContext context)
     (void)status, (void)context;
     const struct connect *c = lua_touserdata(L, 3);
     if (c->op.fault.kind != FAULT_NONE)
-        return push_connect_fault(L, c);
+        return db_push_login_fault(L, &c->fault, mysql_login_result(c->login));
     push_session(L, c);
     return 1;
 }
@@ -795,14 +744,14 @@ static void read_options(lua_State *L, struct mysql_login_options *options, bool
 static int l_connect(lua_State *L)
 {
     struct mysql_login_options options = {.target = luaL_checkstring(L, 1)};
-    struct mysql_fault fault = {.phase = "connect", .closed = true};
+    struct db_fault fault = {.phase = "connect", .closed = true};
     bool numbers;
     read_options(L, &options, &numbers);
     lua_settop(L, 2);
     struct mysql_api *api = mysql_load(reactor_of(L), &fault.why);
     if (!api) { /* a fault like any other */
         lua_pushnil(L);
-        mysql_fault_push(L, &fault);
+        db_fault_push(L, &fault);
         return 2;
     }
     struct connect *c = op_new(L, sizeof *c, &connect_class);
@@ -817,12 +766,12 @@ static int l_connect(lua_State *L)
 
 static int l_label(lua_State *L)
 {
-    struct mysql_fault fault = {.phase = "target", .closed = true};
+    struct db_fault fault = {.phase = "target", .closed = true};
     char label[200];
     struct mysql_target *target = mysql_target_read(luaL_checkstring(L, 1), &fault.why);
     if (!target) {
         lua_pushnil(L);
-        mysql_fault_push(L, &fault);
+        db_fault_push(L, &fault);
         return 2;
     }
     mysql_target_label(target, label, sizeof label);

@@ -97,9 +97,9 @@ static bool is_servers(unsigned number)
     return number >= 1000 && (number < 2000 || number >= 3000) && (number < 5000 || number >= 6000);
 }
 
-static void begin(struct mysql_fault *fault, unsigned number, const char *state, const char *phase)
+static void begin(struct db_fault *fault, unsigned number, const char *state, const char *phase)
 {
-    *fault = (struct mysql_fault){.phase = phase, .number = number};
+    *fault = (struct db_fault){.phase = phase, .number = number};
     if (is_servers(number) && strlen(state) == 5 && strcmp(state, "00000") != 0)
         memcpy(fault->code, state, sizeof fault->code);
 }
@@ -107,7 +107,7 @@ static void begin(struct mysql_fault *fault, unsigned number, const char *state,
 /* --- words ----------------------------------------------------------------------- */
 
 /* "… (using password: YES)" in words that do not look like a secret. */
-static void reword_password(struct mysql_fault *fault)
+static void reword_password(struct db_fault *fault)
 {
     static const char with[] = " (using password: YES)", without[] = " (using password: NO)";
     char *message = fault->why.message, *at = strstr(message, with);
@@ -118,7 +118,7 @@ static void reword_password(struct mysql_fault *fault)
 }
 
 /* A sentence's first letter, made small unless it begins a name of capitals. */
-static void tell(struct mysql_fault *fault, enum fault_kind kind, const char *text)
+static void tell(struct db_fault *fault, enum fault_kind kind, const char *text)
 {
     int size = (int)strcspn(text, "\n");
     if (size < 2)
@@ -130,7 +130,7 @@ static void tell(struct mysql_fault *fault, enum fault_kind kind, const char *te
 }
 
 /* "Can't connect to server on '10.0.0.1' (111)" -> "connection refused" */
-static bool tell_errno(struct mysql_fault *fault, const char *text)
+static bool tell_errno(struct db_fault *fault, const char *text)
 {
     const char *open = strrchr(text, '(');
     char *end = NULL;
@@ -166,7 +166,7 @@ static const char *unwrap(const char *text, unsigned *number)
     return end + 3;
 }
 
-void mysql_fault_of_login(struct mysql_fault *fault, unsigned number, const char *state,
+void mysql_fault_of_login(struct db_fault *fault, unsigned number, const char *state,
                           const char *text, const char *phase)
 {
     text = unwrap(text, &number);
@@ -210,7 +210,7 @@ static bool copy_quoted(char to[65], const char *text, const char *before, char 
     return true;
 }
 
-static void find_constraint(struct mysql_fault *fault, const char *text)
+static void find_constraint(struct db_fault *fault, const char *text)
 {
     (void)(copy_quoted(fault->constraint, text, "CONSTRAINT `", '`') ||
            copy_quoted(fault->constraint, text, "for key '", '\'') ||
@@ -240,7 +240,7 @@ static const char *find_near(const char *text, const char *sql)
     return sql ? memmem(sql, strlen(sql), near, size) : NULL;
 }
 
-static void find_position(struct mysql_fault *fault, const char *text, const char *sql)
+static void find_position(struct db_fault *fault, const char *text, const char *sql)
 {
     const char *at = find_near(text, sql);
     if (!at)
@@ -250,7 +250,7 @@ static void find_position(struct mysql_fault *fault, const char *text, const cha
         fault->position += (*sql & 0xC0) != 0x80; /* characters */
 }
 
-void mysql_fault_of_statement(struct mysql_fault *fault, unsigned number, const char *state,
+void mysql_fault_of_statement(struct db_fault *fault, unsigned number, const char *state,
                               const char *text, const char *sql, bool read_only)
 {
     begin(fault, number, state, "query");
@@ -275,30 +275,4 @@ void mysql_fault_of_statement(struct mysql_fault *fault, unsigned number, const 
                   "the server sends a message longer than a result may be (max_bytes)");
     else
         fault_set(&fault->why, kind, "%s", text[0] ? text : "no reason is given");
-}
-
-/* --- for Lua --------------------------------------------------------------------- */
-
-static void set_text(lua_State *L, const char *name, const char *text)
-{
-    if (!text[0])
-        return;
-    lua_pushstring(L, text);
-    lua_setfield(L, -2, name);
-}
-
-void mysql_fault_push(lua_State *L, const struct mysql_fault *fault)
-{
-    field_push_fault(L, &fault->why, fault->phase);
-    set_text(L, "code", fault->code);
-    set_text(L, "hint", fault->hint);
-    set_text(L, "constraint", fault->constraint);
-    if (fault->position > 0) {
-        lua_pushinteger(L, fault->position);
-        lua_setfield(L, -2, "position");
-    }
-    if (fault->closed) {
-        lua_pushboolean(L, 1);
-        lua_setfield(L, -2, "closed");
-    }
 }

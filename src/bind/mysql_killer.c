@@ -27,7 +27,7 @@ struct mysql_killer {
 
 static bool send_kill(struct mysql_link *link, const char *sql)
 {
-    struct mysql_fault ignored;
+    struct db_fault ignored;
     return mysql_link_open(link, &ignored) && mysql_link_ask(link, sql, NULL, &ignored);
 }
 

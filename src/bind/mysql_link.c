@@ -220,7 +220,7 @@ static void set_options(struct mysql_link *link)
     set_tls(link);
 }
 
-static bool explain(struct mysql_link *link, struct mysql_fault *why)
+static bool explain(struct mysql_link *link, struct db_fault *why)
 {
     unsigned number = link->api->mysql_errno(&link->my);
     if (number == SERVER_LOST && link->phase == MYSQL_CONNECT)
@@ -228,22 +228,22 @@ static bool explain(struct mysql_link *link, struct mysql_fault *why)
     const char *phase = mysql_phase_name(link->phase);
     char text[MYSQL_ERRMSG_SIZE];
     if (link->tls_missing) {
-        *why = (struct mysql_fault){.phase = "tls", .closed = true};
+        *why = (struct db_fault){.phase = "tls", .closed = true};
         return fault_set(&why->why, FAULT_TLS,
                          "the server offers no TLS, and ssl-mode asks for it");
     }
     if (link->alien) {
-        *why = (struct mysql_fault){.phase = phase, .closed = true};
+        *why = (struct db_fault){.phase = phase, .closed = true};
         return fault_set(&why->why, FAULT_PROTOCOL,
                          "what answers there does not speak MySQL's protocol");
     }
     if (link->flooded) {
-        *why = (struct mysql_fault){.phase = phase, .closed = true};
+        *why = (struct db_fault){.phase = phase, .closed = true};
         return fault_set(&why->why, FAULT_PROTOCOL,
                          "the server does not stop sending at the login");
     }
     if (link->late) {
-        *why = (struct mysql_fault){.phase = phase, .closed = true, .elsewhere = true};
+        *why = (struct db_fault){.phase = phase, .closed = true, .elsewhere = true};
         return fault_set(&why->why, FAULT_TIMEOUT, "no connection in its share of the time");
     }
     snprintf(text, sizeof text, "%s", link->api->mysql_error(&link->my));
@@ -252,13 +252,13 @@ static bool explain(struct mysql_link *link, struct mysql_fault *why)
     return false;
 }
 
-bool mysql_link_open(struct mysql_link *link, struct mysql_fault *why)
+bool mysql_link_open(struct mysql_link *link, struct db_fault *why)
 {
     const struct mysql_api *api = link->api;
     const struct mysql_target *t = link->target;
     const char *database = t->database[0] ? t->database : NULL;
     if (!api->mysql_init(&link->my)) {
-        *why = (struct mysql_fault){.phase = "connect", .closed = true};
+        *why = (struct db_fault){.phase = "connect", .closed = true};
         return fault_set(&why->why, FAULT_INTERNAL, "libmariadb has no memory for a connection");
     }
     set_options(link);
@@ -280,7 +280,7 @@ bool mysql_link_open(struct mysql_link *link, struct mysql_fault *why)
 }
 
 bool mysql_link_ask(struct mysql_link *link, const char *sql, char room[2][64],
-                    struct mysql_fault *why)
+                    struct db_fault *why)
 {
     const struct mysql_api *api = link->api;
     MYSQL_RES *result = NULL;

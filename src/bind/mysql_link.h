@@ -42,12 +42,12 @@ struct mysql_link *mysql_link_new(struct mysql_api *api, struct mysql_target *ta
                                   const char *address, const char *program, int interrupt);
 
 /* On a thread. */
-bool mysql_link_open(struct mysql_link *link, struct mysql_fault *why) CHECKED;
+bool mysql_link_open(struct mysql_link *link, struct db_fault *why) CHECKED;
 
 /* On the same thread: one statement; the first row's first two values as text, if room is not
  * NULL ("" when there is none). */
 bool mysql_link_ask(struct mysql_link *link, const char *sql, char room[2][64],
-                    struct mysql_fault *why) CHECKED;
+                    struct db_fault *why) CHECKED;
 
 /* Logged in, it leaves the thread: from here on only the calls that do not block. */
 bool mysql_link_detach(struct mysql_link *link);

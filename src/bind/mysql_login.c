@@ -25,7 +25,7 @@ struct attempt {
     int interrupt;           /* owned */
     bool write, open;
     uint64_t statement_timeout_ns, lock_timeout_ns, idle_timeout_ns;
-    struct mysql_fault fault;
+    struct db_fault fault;
     struct mysql_login *login; /* the loop's; NULL: nobody waits for it any more */
 };
 
@@ -36,7 +36,7 @@ struct mysql_login {
     char *target_text, *application_name;
     mysql_login_done_fn *on_done;
     void *owner;
-    struct mysql_login_result result;
+    struct db_login_result result;
     struct mysql_target *target;
 
     unsigned address, count;
@@ -52,7 +52,7 @@ struct mysql_login {
     bool done, denied; /* denied: some address was left out by the policy */
     unsigned attempts;
     struct buffer reasons; /* one an address */
-    struct mysql_fault worst;
+    struct db_fault worst;
 };
 
 static void next_address(struct mysql_login *login);
@@ -97,7 +97,7 @@ static bool verify_read_only(struct attempt *a)
         return false;
     if (strcmp(row[1], "ON") == 0 || strcmp(row[1], "1") == 0)
         return true;
-    a->fault = (struct mysql_fault){.phase = "login", .closed = true};
+    a->fault = (struct db_fault){.phase = "login", .closed = true};
     return fault_set(&a->fault.why, FAULT_PROTOCOL,
                      "the session was to be read-only and is not: does a proxy stand in between? "
                      "Name the server itself");
@@ -117,7 +117,7 @@ static void run_attempt(struct errand *errand)
     a->open = mysql_link_open(a->link, &a->fault) && prepare_session(a);
     if (a->open && !mysql_link_detach(a->link)) {
         a->open = false;
-        a->fault = (struct mysql_fault){.phase = "login", .closed = true};
+        a->fault = (struct db_fault){.phase = "login", .closed = true};
         fault_set(&a->fault.why, FAULT_INTERNAL, "libmariadb cannot work without blocking");
     }
 }
@@ -147,7 +147,7 @@ static void leave_attempt(struct mysql_login *login)
         (void)!write(a->interrupt, &one, sizeof one);
 }
 
-static void finish(struct mysql_login *login, const struct mysql_fault *why)
+static void finish(struct mysql_login *login, const struct db_fault *why)
 {
     if (login->done)
         return;
@@ -162,7 +162,7 @@ static void finish(struct mysql_login *login, const struct mysql_fault *why)
 
 static void fail(struct mysql_login *login, enum fault_kind kind, const char *reason)
 {
-    struct mysql_fault why = {.phase = login->phase, .closed = true};
+    struct db_fault why = {.phase = login->phase, .closed = true};
     fault_set(&why.why, kind, "%s", reason);
     finish(login, &why);
 }
@@ -171,7 +171,7 @@ static void fail(struct mysql_login *login, enum fault_kind kind, const char *re
  * address of the one, unless the author wrote it himself. */
 static void fail_for_good(struct mysql_login *login)
 {
-    struct mysql_fault why = login->worst;
+    struct db_fault why = login->worst;
     size_t length = strlen(why.why.message);
     if (login->denied && why.why.kind == FAULT_NONE)
         why.phase = "policy";
@@ -192,7 +192,7 @@ static void note_reason(struct mysql_login *login, const char *where, const char
     buffer_addf(&login->reasons, "%s%s: %s", login->reasons.size ? ", " : "", where, reason);
 }
 
-static void attempt_failed(struct mysql_login *login, const struct mysql_fault *fault)
+static void attempt_failed(struct mysql_login *login, const struct db_fault *fault)
 {
     pg_turn_leave(&login->turn);
     bool first = login->attempts++ == 0;
@@ -218,22 +218,10 @@ static void on_deadline(struct timer *timer)
 {
     struct mysql_login *login = list_entry(timer, struct mysql_login, deadline);
     char reason[100];
-    static const struct {
-        const char *phase, *what;
-        enum fault_kind kind;
-    } silent[] = {{"dns", "address", FAULT_DNS},
-                  {"connect", "connection", FAULT_TIMEOUT},
-                  {"tls", "TLS session", FAULT_TIMEOUT},
-                  {"login", "answer to the login", FAULT_TIMEOUT}};
     login->phase = phase_of(login);
-    for (size_t i = 0; i < sizeof silent / sizeof silent[0]; i++) {
-        if (strcmp(silent[i].phase, login->phase) != 0)
-            continue;
-        snprintf(reason, sizeof reason, "no %s within %.4g s", silent[i].what,
-                 (double)login->options.timeout_ns / (double)NS_PER_S);
-        fail(login, silent[i].kind, reason);
-        return;
-    }
+    enum fault_kind kind = db_silence(login->phase, login->options.timeout_ns, reason);
+    if (kind != FAULT_NONE)
+        fail(login, kind, reason);
 }
 
 /* --- an attempt ------------------------------------------------------------------ */
@@ -242,7 +230,7 @@ static void on_attempt_done(struct errand *errand)
 {
     struct attempt *a = (struct attempt *)errand;
     struct mysql_login *login = a->login;
-    struct mysql_fault fault = a->fault;
+    struct db_fault fault = a->fault;
     if (!login) {
         drop_attempt(errand);
         return;
@@ -252,7 +240,7 @@ static void on_attempt_done(struct errand *errand)
     login->result.tls_ns += a->link->spent_ns[MYSQL_TLS];
     login->result.login_ns += a->link->spent_ns[MYSQL_LOGIN];
     if (errand->refused) {
-        fault = (struct mysql_fault){.phase = "connect", .closed = true};
+        fault = (struct db_fault){.phase = "connect", .closed = true};
         fault_set(&fault.why, FAULT_INTERNAL, "no thread can be had for the login");
     }
     if (a->open) {
@@ -337,7 +325,7 @@ static void deny_address(struct mysql_login *login, const struct sockaddr *addre
     char reason[POLICY_REASON_MAX];
     const char *name = address->sa_family == AF_UNIX ? NULL : login->target->host;
     policy_why_address(login->reactor->policy, address, name, reason);
-    struct mysql_fault fault = {.phase = "policy"};
+    struct db_fault fault = {.phase = "policy"};
     fault_set(&fault.why, FAULT_DENIED, "connecting to %s is not allowed: %s", where, reason);
     if (login->worst.why.kind == FAULT_NONE)
         login->worst = fault;
@@ -365,7 +353,7 @@ static void on_resolved(void *owner, const struct fault *why, const union dns_ad
     struct mysql_login *login = owner;
     login->result.dns_ns = clock_now_ns() - login->began_ns;
     if (why) {
-        struct mysql_fault fault = {.phase = "dns", .why = *why};
+        struct db_fault fault = {.phase = "dns", .why = *why};
         login->attempts++;
         login->worst = fault;
         note_reason(login, login->target->host, why->message);
@@ -466,7 +454,7 @@ struct mysql_login *mysql_login_new(struct reactor *reactor, struct mysql_api *a
 
 void mysql_login_start(struct mysql_login *login)
 {
-    struct mysql_fault why = {.phase = "target", .closed = true};
+    struct db_fault why = {.phase = "target", .closed = true};
     login->began_ns = clock_now_ns();
     login->target = mysql_target_read(login->options.target, &why.why);
     if (!login->target) {
@@ -500,7 +488,7 @@ void mysql_login_free(struct mysql_login *login)
     free(login);
 }
 
-const struct mysql_login_result *mysql_login_result(const struct mysql_login *login)
+const struct db_login_result *mysql_login_result(const struct mysql_login *login)
 {
     return &login->result;
 }

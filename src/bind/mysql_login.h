@@ -27,15 +27,9 @@ struct mysql_login_options {
     bool write;
 };
 
-struct mysql_login_result {
-    char label[200];  /* "app@db:3306/shop" */
-    char remote[108]; /* "10.0.0.1", or the path of a Unix socket */
-    uint64_t dns_ns, connect_ns, tls_ns, login_ns, total_ns, queued_ns; /* total without queued */
-};
-
 /* Told once, from the loop or from inside mysql_login_start; the login may not be freed from
  * inside.  why is NULL when mysql_login_take has something to give. */
-typedef void mysql_login_done_fn(void *owner, const struct mysql_fault *why);
+typedef void mysql_login_done_fn(void *owner, const struct db_fault *why);
 
 /* Returns owned. */
 struct mysql_login *mysql_login_new(struct reactor *reactor, struct mysql_api *api,
@@ -44,7 +38,7 @@ struct mysql_login *mysql_login_new(struct reactor *reactor, struct mysql_api *a
 void mysql_login_start(struct mysql_login *login);
 void mysql_login_free(struct mysql_login *login); /* NULL is harmless */
 
-const struct mysql_login_result *mysql_login_result(const struct mysql_login *login);
+const struct db_login_result *mysql_login_result(const struct mysql_login *login);
 
 /* Returns owned; what is left of its turn with the server goes into turn. */
 struct mysql_link *mysql_login_take(struct mysql_login *login, struct pg_turn *turn);

@@ -20,7 +20,7 @@ void mysql_statement_fail(struct mysql_statement *s, enum fault_kind kind, const
     if (s->failed)
         return;
     s->failed = true;
-    s->fault = (struct mysql_fault){.phase = "query"};
+    s->fault = (struct db_fault){.phase = "query"};
     fault_set(&s->fault.why, kind, "%s", message);
 }
 
@@ -43,7 +43,7 @@ static void note_fault(struct mysql_statement *s, unsigned number, const char *s
         mysql_target_redact(s->link->target, s->fault.why.message, sizeof s->fault.why.message);
         s->over |= s->fault.closed;
     } else {
-        struct mysql_fault second;
+        struct db_fault second;
         mysql_fault_of_statement(&second, number, state, text, s->sql, s->read_only);
         if (second.closed)
             give_up(s);

@@ -55,7 +55,7 @@ struct mysql_statement {
     unsigned count;               /* of columns; 0: there is no result */
     bool broken;                  /* a row was none */
     unsigned long long affected;
-    struct mysql_fault fault;
+    struct db_fault fault;
 };
 
 /* parameters are taken; NULL: as text, in one go.  One row may have allowance bytes. */

@@ -11,6 +11,7 @@
 
 #include "base/buffer.h"
 #include "bind/bind.h"
+#include "bind/db_face.h"
 
 enum { PARAMETERS_MAX = 65535, LEFT_OPEN = 39 /* decimals that no column fixes */ };
 
@@ -343,25 +344,9 @@ void mysql_cell_push(lua_State *L, const struct mysql_column *column, const stru
 
 /* --- to the server --------------------------------------------------------------- */
 
-static bool is_null(lua_State *L, int index)
-{
-    return lua_isnil(L, index) || (lua_islightuserdata(L, index) && !lua_touserdata(L, index));
-}
-
-/* The `bytes` of a marker, pushed; nil for anything else.  [-0, +1, -] */
-static int push_bytes_of(lua_State *L, int index)
-{
-    if (!lua_istable(L, index)) {
-        lua_pushnil(L);
-        return LUA_TNIL;
-    }
-    lua_pushliteral(L, "bytes");
-    return lua_rawget(L, lua_absindex(L, index - (index < 0)));
-}
-
 static void check_parameter(lua_State *L, int argument, int number)
 {
-    if (is_null(L, -1) || lua_isboolean(L, -1) || lua_type(L, -1) == LUA_TSTRING)
+    if (db_is_null(L, -1) || lua_isboolean(L, -1) || lua_type(L, -1) == LUA_TSTRING)
         return;
     if (lua_type(L, -1) == LUA_TNUMBER) {
         if (!isfinite(lua_tonumber(L, -1)))
@@ -370,12 +355,9 @@ static void check_parameter(lua_State *L, int argument, int number)
                                           lua_tonumber(L, -1)));
         return;
     }
-    if (push_bytes_of(L, -1) != LUA_TSTRING)
-        luaL_argerror(L, argument,
-                      lua_pushfstring(L,
-                                      "parameter %d is a %s: nil, a boolean, a number, a "
-                                      "string or db.bytes is needed",
-                                      number, luaL_typename(L, -2)));
+    char name[16];
+    snprintf(name, sizeof name, "%d", number);
+    db_check_bytes(L, -1, argument, name);
     lua_pop(L, 1);
 }
 
@@ -415,7 +397,7 @@ static void read_parameter(lua_State *L, struct mysql_parameters *p, int i)
     size_t size;
     MYSQL_BIND *bind = &p->binds[i];
     bind->buffer_type = MYSQL_TYPE_NULL;
-    if (is_null(L, -1))
+    if (db_is_null(L, -1))
         return;
     if (lua_isboolean(L, -1)) {
         bind_integer(bind, &p->numbers[i], lua_toboolean(L, -1));
@@ -429,7 +411,7 @@ static void read_parameter(lua_State *L, struct mysql_parameters *p, int i)
         const char *text = lua_tolstring(L, -1, &size);
         bind_text(bind, &p->sizes[i], MYSQL_TYPE_STRING, text, size);
     } else {
-        push_bytes_of(L, -1);
+        db_push_bytes_of(L, -1);
         const char *text = lua_tolstring(L, -1, &size);
         bind_text(bind, &p->sizes[i], MYSQL_TYPE_BLOB, text, size);
         lua_pop(L, 1);

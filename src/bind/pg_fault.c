@@ -43,7 +43,7 @@ static bool has(const char *text, const char *part)
 
 /* "connection to server at "10.0.0.1", port 5432 failed: Connection refused\n\tIs the ..."
  * -> "connection refused" */
-static void tell_first_line(struct pg_fault *fault, enum fault_kind kind, const char *text)
+static void tell_first_line(struct db_fault *fault, enum fault_kind kind, const char *text)
 {
     static const char failed[] = " failed: ";
     const char *from = strncmp(text, "connection to server", 20) == 0 ? strstr(text, failed) : NULL;
@@ -83,7 +83,7 @@ static void copy_line(char *to, size_t room, const char *text, const char *name)
     snprintf(to, room, "%.*s", (int)strcspn(line, "\n"), line);
 }
 
-static enum fault_kind login_kind(const struct pg_fault *fault, const char *text, bool encrypted)
+static enum fault_kind login_kind(const struct db_fault *fault, const char *text, bool encrypted)
 {
     if (strncmp(fault->code, "28", 2) == 0 && !encrypted && has(text, "no encryption"))
         return FAULT_TLS;
@@ -93,7 +93,7 @@ static enum fault_kind login_kind(const struct pg_fault *fault, const char *text
     return kind == FAULT_SYNTAX ? FAULT_PROTOCOL : kind;
 }
 
-static void tell_server_refusal(struct pg_fault *fault, const char *message, const char *text,
+static void tell_server_refusal(struct db_fault *fault, const char *message, const char *text,
                                 bool encrypted)
 {
     enum fault_kind kind = login_kind(fault, text, encrypted);
@@ -138,9 +138,9 @@ static enum fault_kind own_kind(const char *text, const char *phase)
     return FAULT_PROTOCOL;
 }
 
-void pg_fault_of_login(struct pg_fault *fault, const char *text, const char *phase, bool encrypted)
+void pg_fault_of_login(struct db_fault *fault, const char *text, const char *phase, bool encrypted)
 {
-    *fault = (struct pg_fault){.phase = phase, .closed = true};
+    *fault = (struct db_fault){.phase = phase, .closed = true};
     const char *message = find_code(text, fault->code);
     if (message)
         tell_server_refusal(fault, message, text, encrypted);
@@ -152,7 +152,7 @@ void pg_fault_of_login(struct pg_fault *fault, const char *text, const char *pha
 
 /* Whatever stands in quotes may be a piece of a password, which may hold quotes: all from the first
  * to the last is left out. */
-void pg_fault_of_target(struct pg_fault *fault, const char *text)
+void pg_fault_of_target(struct db_fault *fault, const char *text)
 {
     static const char missing[] = "missing \"=\" after ";
     size_t known = strncmp(text, missing, strlen(missing)) == 0 ? strlen(missing) : 0;
@@ -161,16 +161,16 @@ void pg_fault_of_target(struct pg_fault *fault, const char *text)
     const char *rest = "";
     if (last)
         rest = last + 1;
-    *fault = (struct pg_fault){.phase = "target", .closed = true};
+    *fault = (struct db_fault){.phase = "target", .closed = true};
     fault_set(&fault->why, FAULT_SYNTAX, "this is no target that libpq can read: %.*s%s%.*s",
               (int)size, text, last ? "\"…\"" : "", (int)strcspn(rest, "\n"), rest);
 }
 
-void pg_fault_of_connection(struct pg_fault *fault, const char *text)
+void pg_fault_of_connection(struct db_fault *fault, const char *text)
 {
     char line[200]; /* what came first; libpq adds to it whatever it is asked afterwards */
     snprintf(line, sizeof line, "%.*s", (int)strcspn(text, "\n"), text);
-    *fault = (struct pg_fault){.phase = "query", .closed = true};
+    *fault = (struct db_fault){.phase = "query", .closed = true};
     const char *message = find_code(text, fault->code);
     if (message)
         fault_set(&fault->why, kind_of(fault->code), "%.*s", (int)strcspn(message, "\n"), message);
@@ -197,7 +197,7 @@ static bool is_standby(const struct pq *pq, const PGconn *pg)
     return standby && strcmp(standby, "on") == 0;
 }
 
-static enum fault_kind statement_kind(const struct pg_fault *fault, const struct pq *pq,
+static enum fault_kind statement_kind(const struct db_fault *fault, const struct pq *pq,
                                       const PGconn *pg, const struct pg_context *context)
 {
     enum fault_kind kind = kind_of(fault->code);
@@ -211,7 +211,7 @@ static enum fault_kind statement_kind(const struct pg_fault *fault, const struct
     return kind;
 }
 
-void pg_fault_of_result(struct pg_fault *fault, const struct pq *pq, PGconn *pg,
+void pg_fault_of_result(struct db_fault *fault, const struct pq *pq, PGconn *pg,
                         const PGresult *result, const struct pg_context *context)
 {
     const char *primary = pq->resultErrorField(result, PG_DIAG_MESSAGE_PRIMARY);
@@ -220,7 +220,7 @@ void pg_fault_of_result(struct pg_fault *fault, const struct pq *pq, PGconn *pg,
         fault->closed = pq->status(pg) != CONNECTION_OK;
         return;
     }
-    *fault = (struct pg_fault){.phase = "query"};
+    *fault = (struct db_fault){.phase = "query"};
     copy_field(fault->code, sizeof fault->code, pq, result, PG_DIAG_SQLSTATE);
     copy_field(fault->detail, sizeof fault->detail, pq, result, PG_DIAG_MESSAGE_DETAIL);
     copy_field(fault->hint, sizeof fault->hint, pq, result, PG_DIAG_MESSAGE_HINT);
@@ -229,31 +229,4 @@ void pg_fault_of_result(struct pg_fault *fault, const struct pq *pq, PGconn *pg,
     fault->position = position ? atoi(position) : 0; /* NOLINT(cert-err34-c): 0 is "none" */
     fault_set(&fault->why, FAULT_QUERY, "%s", primary);
     fault->why.kind = statement_kind(fault, pq, pg, context);
-}
-
-/* --- for Lua ---------------------------------------------------------------------- */
-
-static void set_text(lua_State *L, const char *name, const char *text)
-{
-    if (!text[0])
-        return;
-    lua_pushstring(L, text);
-    lua_setfield(L, -2, name);
-}
-
-void pg_fault_push(lua_State *L, const struct pg_fault *fault)
-{
-    field_push_fault(L, &fault->why, fault->phase);
-    set_text(L, "code", fault->code);
-    set_text(L, "detail", fault->detail);
-    set_text(L, "hint", fault->hint);
-    set_text(L, "constraint", fault->constraint);
-    if (fault->position > 0) {
-        lua_pushinteger(L, fault->position);
-        lua_setfield(L, -2, "position");
-    }
-    if (fault->closed) {
-        lua_pushboolean(L, 1);
-        lua_setfield(L, -2, "closed");
-    }
 }

@@ -32,7 +32,7 @@ struct pg_login {
     char *target_text, *application_name;
     pg_login_done_fn *on_done;
     void *owner;
-    struct pg_login_result result;
+    struct db_login_result result;
     struct pg_target target;
 
     unsigned host, address, count; /* of the attempt: count addresses of this host */
@@ -56,7 +56,7 @@ struct pg_login {
     bool denied; /* some address was left out by the policy */
     unsigned attempts;
     struct buffer reasons; /* one an address */
-    struct pg_fault worst;
+    struct db_fault worst;
 };
 
 static void next_address(struct pg_login *login);
@@ -69,7 +69,7 @@ static void advance(struct pg_login *login);
 static void enter_phase(struct pg_login *login, const char *phase)
 {
     uint64_t now_ns = clock_now_ns(), spent_ns = now_ns - login->phase_ns;
-    struct pg_login_result *r = &login->result;
+    struct db_login_result *r = &login->result;
     if (strcmp(login->phase, "dns") == 0)
         r->dns_ns += spent_ns;
     else if (strcmp(login->phase, "connect") == 0)
@@ -104,7 +104,7 @@ static void drop_attempt(struct pg_login *login)
     login->pg = NULL;
 }
 
-static void finish(struct pg_login *login, const struct pg_fault *why)
+static void finish(struct pg_login *login, const struct db_fault *why)
 {
     if (login->done)
         return;
@@ -128,7 +128,7 @@ static void finish(struct pg_login *login, const struct pg_fault *why)
 
 static void fail(struct pg_login *login, enum fault_kind kind, const char *reason)
 {
-    struct pg_fault why = {.phase = login->phase, .closed = true};
+    struct db_fault why = {.phase = login->phase, .closed = true};
     fault_set(&why.why, kind, "%s", reason);
     finish(login, &why);
 }
@@ -146,7 +146,7 @@ static const char *address_text(const struct pg_login *login, char text[64])
 }
 
 /* "connection refused (10.0.0.1)", unless the author wrote the address himself. */
-static void name_address(const struct pg_login *login, struct pg_fault *why)
+static void name_address(const struct pg_login *login, struct db_fault *why)
 {
     const char *name = login->target.hosts[0].name;
     const char *remote = login->result.remote;
@@ -158,7 +158,7 @@ static void name_address(const struct pg_login *login, struct pg_fault *why)
 /* "10.0.0.1: connection refused, 10.0.0.2: no route to host" when there were several. */
 static void fail_for_good(struct pg_login *login)
 {
-    struct pg_fault why = login->worst;
+    struct db_fault why = login->worst;
     if (login->denied && why.why.kind == FAULT_NONE)
         why.phase = "policy";
     if (login->denied)
@@ -176,7 +176,7 @@ static void note_reason(struct pg_login *login, const char *where, const char *r
     buffer_addf(&login->reasons, "%s%s: %s", login->reasons.size ? ", " : "", where, reason);
 }
 
-static void attempt_failed(struct pg_login *login, const struct pg_fault *fault)
+static void attempt_failed(struct pg_login *login, const struct db_fault *fault)
 {
     char text[64];
     bool first = login->attempts++ == 0;
@@ -202,7 +202,7 @@ static bool knows_no_interval(const char *text)
 /* libpq says why. */
 static void attempt_ended_badly(struct pg_login *login)
 {
-    struct pg_fault fault;
+    struct db_fault fault;
     const char *message = login->pq->errorMessage(login->pg);
     if (!login->old && knows_no_interval(message)) {
         login->old = true;
@@ -220,27 +220,15 @@ static void on_deadline(struct timer *timer)
 {
     struct pg_login *login = list_entry(timer, struct pg_login, deadline);
     char reason[100];
-    static const struct {
-        const char *phase, *what;
-        enum fault_kind kind;
-    } silent[] = {{"dns", "address", FAULT_DNS},
-                  {"connect", "connection", FAULT_TIMEOUT},
-                  {"tls", "TLS session", FAULT_TIMEOUT},
-                  {"login", "answer to the login", FAULT_TIMEOUT}};
-    for (size_t i = 0; i < sizeof silent / sizeof silent[0]; i++) {
-        if (strcmp(silent[i].phase, login->phase) != 0)
-            continue;
-        snprintf(reason, sizeof reason, "no %s within %.4g s", silent[i].what,
-                 (double)login->options.timeout_ns / (double)NS_PER_S);
-        fail(login, silent[i].kind, reason);
-        return;
-    }
+    enum fault_kind kind = db_silence(login->phase, login->options.timeout_ns, reason);
+    if (kind != FAULT_NONE)
+        fail(login, kind, reason);
 }
 
 static void on_share_over(struct timer *timer)
 {
     struct pg_login *login = list_entry(timer, struct pg_login, share);
-    struct pg_fault fault = {.phase = login->phase, .closed = true, .elsewhere = true};
+    struct db_fault fault = {.phase = login->phase, .closed = true, .elsewhere = true};
     if (strcmp(login->phase, "connect") != 0)
         return;
     fault_set(&fault.why, FAULT_TIMEOUT, "no connection in its share of the time");
@@ -536,7 +524,7 @@ static void deny_address(struct pg_login *login, const struct sockaddr *address,
 {
     char reason[POLICY_REASON_MAX];
     policy_why_address(login->reactor->policy, address, host_of(login)->name, reason);
-    struct pg_fault fault = {.phase = "policy"};
+    struct db_fault fault = {.phase = "policy"};
     fault_set(&fault.why, FAULT_DENIED, "connecting to %s is not allowed: %s", where, reason);
     if (login->worst.why.kind == FAULT_NONE)
         login->worst = fault;
@@ -563,7 +551,7 @@ static void on_resolved(void *owner, const struct fault *why, const union dns_ad
 {
     struct pg_login *login = owner;
     if (why) {
-        struct pg_fault fault = {.phase = "dns", .why = *why};
+        struct db_fault fault = {.phase = "dns", .why = *why};
         if (login->attempts++ == 0)
             login->worst = fault;
         note_reason(login, host_of(login)->name, why->message);
@@ -677,7 +665,7 @@ struct pg_login *pg_login_new(struct reactor *reactor, const struct pq *pq,
 
 void pg_login_start(struct pg_login *login)
 {
-    struct pg_fault why;
+    struct db_fault why;
     login->began_ns = login->phase_ns = clock_now_ns();
     if (!pg_target_read(&login->target, login->pq, login->options.target, &why)) {
         finish(login, &why);
@@ -704,7 +692,7 @@ void pg_login_free(struct pg_login *login)
         free_login(login);
 }
 
-const struct pg_login_result *pg_login_result(const struct pg_login *login)
+const struct db_login_result *pg_login_result(const struct pg_login *login)
 {
     return &login->result;
 }
@@ -717,7 +705,7 @@ PGconn *pg_login_take(struct pg_login *login, struct pg_turn *turn)
     return pg;
 }
 
-bool pg_login_label(const struct pq *pq, const char *target, char label[200], struct pg_fault *why)
+bool pg_login_label(const struct pq *pq, const char *target, char label[200], struct db_fault *why)
 {
     struct pg_target read;
     if (!pg_target_read(&read, pq, target, why))

@@ -31,15 +31,9 @@ struct pg_login_options {
     bool write;
 };
 
-struct pg_login_result {
-    char label[200];  /* "app@db:5432/shop" */
-    char remote[108]; /* "10.0.0.1", or the path of a Unix socket */
-    uint64_t dns_ns, connect_ns, tls_ns, login_ns, total_ns, queued_ns; /* total without queued */
-};
-
 /* Told once, from the loop or from inside pg_login_start; the login may not be freed from inside.
  * why is NULL when pg_login_take has something to give. */
-typedef void pg_login_done_fn(void *owner, const struct pg_fault *why);
+typedef void pg_login_done_fn(void *owner, const struct db_fault *why);
 
 /* Returns owned. */
 struct pg_login *pg_login_new(struct reactor *reactor, const struct pq *pq,
@@ -48,11 +42,11 @@ struct pg_login *pg_login_new(struct reactor *reactor, const struct pq *pq,
 void pg_login_start(struct pg_login *login);
 void pg_login_free(struct pg_login *login); /* NULL is harmless */
 
-const struct pg_login_result *pg_login_result(const struct pg_login *login);
+const struct db_login_result *pg_login_result(const struct pg_login *login);
 /* Returns owned; what is left of its turn goes into turn. */
 PGconn *pg_login_take(struct pg_login *login, struct pg_turn *turn);
 
 /* The label of a target without connecting; false and *why when it cannot be read. */
-bool pg_login_label(const struct pq *pq, const char *target, char label[200], struct pg_fault *why);
+bool pg_login_label(const struct pq *pq, const char *target, char label[200], struct db_fault *why);
 
 #endif

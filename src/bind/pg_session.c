@@ -68,7 +68,7 @@ static void session_release(struct op *op)
     struct pg_session *s = (struct pg_session *)op;
     disconnect(s);
     s->failed = true;
-    s->fault = (struct pg_fault){.phase = "query", .closed = true};
+    s->fault = (struct db_fault){.phase = "query", .closed = true};
     fault_set(&s->fault.why, FAULT_CANCELLED, "the connection was closed meanwhile");
 }
 
@@ -81,7 +81,7 @@ void pg_session_fail(struct pg_session *s, enum fault_kind kind, const char *mes
     if (s->failed)
         return;
     s->failed = true;
-    s->fault = (struct pg_fault){.phase = "query"};
+    s->fault = (struct db_fault){.phase = "query"};
     fault_set(&s->fault.why, kind, "%s", message);
 }
 

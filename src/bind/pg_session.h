@@ -35,7 +35,7 @@ struct pg_session {
     struct watch *watch;
     struct pq_cancel *cancel; /* NULL unless one is under way */
     struct pg_turn turn;      /* with its server */
-    struct pg_login_result login;
+    struct db_login_result login;
     bool read_only, numbers;
     uint64_t statement_timeout_ns;
     size_t buffered; /* the most that libpq held of a statement or a message; charged */
@@ -54,7 +54,7 @@ struct pg_session {
     int columns;
     unsigned errors;
     char command[64], affected[24];
-    struct pg_fault fault;
+    struct db_fault fault;
 };
 
 extern const struct op_class pg_session_class;

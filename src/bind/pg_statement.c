@@ -76,23 +76,14 @@ static void push_row(lua_State *L, const struct pg_session *s)
 /* --- beginning ----------------------------------------------------------------------------------
  */
 
-static lua_Integer integer_field(lua_State *L, int index, const char *name, lua_Integer missing)
-{
-    lua_getfield(L, index, name);
-    lua_Integer value = luaL_optinteger(L, -1, missing);
-    lua_pop(L, 1);
-    return value;
-}
-
 static void read_how(lua_State *L, int index, struct pg_session *s)
 {
-    luaL_checktype(L, index, LUA_TTABLE);
-    lua_getfield(L, index, "shape");
-    s->named = strcmp(luaL_checkstring(L, -1), "named") == 0;
-    lua_pop(L, 1);
-    s->most = integer_field(L, index, "most", LUA_MAXINTEGER);
-    s->max_rows = integer_field(L, index, "max_rows", LUA_MAXINTEGER);
-    s->max_bytes = (size_t)integer_field(L, index, "max_bytes", 8 << 20);
+    struct db_how how;
+    db_read_how(L, index, &how);
+    s->named = how.named;
+    s->most = how.most;
+    s->max_rows = how.max_rows;
+    s->max_bytes = how.max_bytes;
 }
 
 static void send_statement(lua_State *L, struct pg_session *s, enum pg_stage stage)
@@ -118,28 +109,14 @@ static void send_statement(lua_State *L, struct pg_session *s, enum pg_stage sta
 
 static int push_fault(lua_State *L, struct pg_session *s)
 {
-    lua_pushnil(L);
-    pg_fault_push(L, &s->fault);
-    lua_pushstring(L, s->login.label);
-    lua_setfield(L, -2, "target");
-    lua_createtable(L, 0, 1);
-    field_seconds(L, "total", clock_now_ns() - s->began_ns);
-    lua_setfield(L, -2, "timings");
+    db_push_statement_fault(L, &s->fault, s->login.label, s->began_ns);
     pg_session_end(s);
     return 2;
 }
 
 static int push_result(lua_State *L, struct pg_session *s)
 {
-    lua_createtable(L, 0, 5);
-    lua_pushvalue(L, 5);
-    lua_setfield(L, -2, "rows");
-    lua_pushvalue(L, 6);
-    lua_setfield(L, -2, "columns");
-    lua_pushinteger(L, s->rows);
-    lua_setfield(L, -2, "count");
-    lua_pushstring(L, s->command);
-    lua_setfield(L, -2, "command");
+    db_push_result(L, 5, 6, s->rows, s->command);
     if (s->affected[0]) {
         lua_pushinteger(L, strtoll(s->affected, NULL, 10));
         lua_setfield(L, -2, "affected");

@@ -22,7 +22,7 @@ const char *pg_target_get(const struct pg_target *target, const char *keyword)
     return value_of(target->settings, keyword);
 }
 
-static bool refuse(struct pg_fault *why, const char *text)
+static bool refuse(struct db_fault *why, const char *text)
 {
     pg_fault_of_target(why, text);
     return false;
@@ -67,7 +67,7 @@ static bool read_port(struct pg_host *host, const char *ports, unsigned i, unsig
     return ok;
 }
 
-static bool read_hosts(struct pg_target *t, struct pg_fault *why)
+static bool read_hosts(struct pg_target *t, struct db_fault *why)
 {
     const char *names = pg_target_get(t, "host"), *addresses = pg_target_get(t, "hostaddr");
     const char *ports = pg_target_get(t, "port");
@@ -115,7 +115,7 @@ static bool holds_a_target(const char *value)
            (strchr(value, '=') && (strcasestr(value, "pass") || strcasestr(value, "pwd")));
 }
 
-static bool is_mistaken(const struct pg_target *t, const char *text, struct pg_fault *why)
+static bool is_mistaken(const struct pg_target *t, const char *text, struct db_fault *why)
 {
     static const char *const seen[] = {"user", "host", "hostaddr", "port", "dbname"};
     if (has_stray_at(text))
@@ -131,7 +131,7 @@ static bool is_mistaken(const struct pg_target *t, const char *text, struct pg_f
 /* --- reading ----------------------------------------------------------------------- */
 
 bool pg_target_read(struct pg_target *target, const struct pq *pq, const char *text,
-                    struct pg_fault *why)
+                    struct db_fault *why)
 {
     static const char *const keywords[] = {"dbname", "gssencmode", NULL};
     const char *values[] = {text, "not yet", NULL};

@@ -30,7 +30,7 @@ struct pg_target {
 };
 
 bool pg_target_read(struct pg_target *target, const struct pq *pq, const char *text,
-                    struct pg_fault *why) CHECKED;
+                    struct db_fault *why) CHECKED;
 void pg_target_fini(struct pg_target *target); /* zeroed is harmless */
 
 /* The value of a setting; "" when there is none. */

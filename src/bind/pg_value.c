@@ -4,10 +4,12 @@
 #include <errno.h>
 #include <lauxlib.h>
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "bind/bind.h"
+#include "bind/db_face.h"
 #include "vm/guard.h"
 
 enum { ARRAY_DEPTH_MAX = 6, PARAMETERS_MAX = 65535, NUMBER_ROOM = 40 };
@@ -279,27 +281,11 @@ void pg_value_push(lua_State *L, enum pg_type type, const char *text, size_t siz
 
 /* --- to PostgreSQL --------------------------------------------------------------- */
 
-static bool is_null(lua_State *L, int index)
-{
-    return lua_isnil(L, index) || (lua_islightuserdata(L, index) && !lua_touserdata(L, index));
-}
-
-/* The `bytes` of a marker, pushed; nil for anything else.  [-0, +1, -] */
-static int push_bytes_of(lua_State *L, int index)
-{
-    if (!lua_istable(L, index)) {
-        lua_pushnil(L);
-        return LUA_TNIL;
-    }
-    lua_pushliteral(L, "bytes");
-    return lua_rawget(L, lua_absindex(L, index - (index < 0)));
-}
-
 /* How many bytes it is, or an argument error. */
 static size_t check_parameter(lua_State *L, int argument, int number)
 {
     size_t size;
-    if (is_null(L, -1) || lua_isboolean(L, -1) || lua_type(L, -1) == LUA_TNUMBER)
+    if (db_is_null(L, -1) || lua_isboolean(L, -1) || lua_type(L, -1) == LUA_TNUMBER)
         return NUMBER_ROOM;
     if (lua_type(L, -1) == LUA_TSTRING) {
         const char *text = lua_tolstring(L, -1, &size);
@@ -311,12 +297,9 @@ static size_t check_parameter(lua_State *L, int argument, int number)
                                           number));
         return size;
     }
-    if (push_bytes_of(L, -1) != LUA_TSTRING)
-        luaL_argerror(L, argument,
-                      lua_pushfstring(L,
-                                      "parameter $%d is a %s: nil, a boolean, a number, a "
-                                      "string or db.bytes is needed",
-                                      number, luaL_typename(L, -2)));
+    char name[16];
+    snprintf(name, sizeof name, "$%d", number);
+    db_check_bytes(L, -1, argument, name);
     size = lua_rawlen(L, -1);
     lua_pop(L, 1);
     return size;
@@ -357,7 +340,7 @@ static const char *write_number(lua_State *L, struct buffer *text)
 static void read_parameter(lua_State *L, struct pg_parameters *p, int i)
 {
     size_t size;
-    if (is_null(L, -1))
+    if (db_is_null(L, -1))
         return;
     if (lua_isboolean(L, -1)) {
         p->values[i] = lua_toboolean(L, -1) ? "t" : "f";
@@ -366,7 +349,7 @@ static void read_parameter(lua_State *L, struct pg_parameters *p, int i)
     } else if (lua_type(L, -1) == LUA_TSTRING) {
         p->values[i] = lua_tostring(L, -1);
     } else {
-        if (push_bytes_of(L, -1) == LUA_TSTRING) {
+        if (db_push_bytes_of(L, -1) == LUA_TSTRING) {
             p->values[i] = lua_tolstring(L, -1, &size);
             p->sizes[i] = (int)size;
             p->formats[i] = 1;

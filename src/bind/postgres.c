@@ -35,21 +35,6 @@ static int l_state(lua_State *L)
     return 1;
 }
 
-/* login: total without the wait for a turn, which is `queued`.  [-0, +1, m] */
-static void push_timings(lua_State *L, const struct pg_login_result *r)
-{
-    lua_createtable(L, 0, 6);
-    field_seconds(L, "dns", r->dns_ns);
-    field_seconds(L, "connect", r->connect_ns);
-    if (r->tls_ns)
-        field_seconds(L, "tls", r->tls_ns);
-    if (r->login_ns)
-        field_seconds(L, "login", r->login_ns);
-    if (r->queued_ns)
-        field_seconds(L, "queued", r->queued_ns);
-    field_seconds(L, "total", r->total_ns);
-}
-
 static void set_text(lua_State *L, const char *name, const char *text)
 {
     lua_pushstring(L, text);
@@ -79,7 +64,7 @@ static int l_info(lua_State *L)
     set_text(L, "remote_ip", s->login.remote);
     lua_pushboolean(L, s->pq->sslInUse(s->pg));
     lua_setfield(L, -2, "tls");
-    push_timings(L, &s->login);
+    db_push_timings(L, &s->login);
     lua_setfield(L, -2, "timings");
     return 1;
 }
@@ -100,7 +85,7 @@ struct connect {
     struct pg_login *login;
     struct pg_login_options options;
     bool numbers;
-    struct pg_fault fault;
+    struct db_fault fault;
 };
 
 static void connect_release(struct op *op)
@@ -110,26 +95,12 @@ static void connect_release(struct op *op)
 
 static const struct op_class connect_class = {"db.connect", connect_release};
 
-static void on_logged_in(void *owner, const struct pg_fault *why)
+static void on_logged_in(void *owner, const struct db_fault *why)
 {
     struct connect *c = owner;
     if (why)
         c->fault = *why;
     op_complete(&c->op, why ? &why->why : NULL);
-}
-
-static int push_connect_fault(lua_State *L, const struct connect *c)
-{
-    const struct pg_login_result *result = pg_login_result(c->login);
-    lua_pushnil(L);
-    pg_fault_push(L, &c->fault);
-    if (result->label[0]) {
-        lua_pushstring(L, result->label);
-        lua_setfield(L, -2, "target");
-    }
-    push_timings(L, result);
-    lua_setfield(L, -2, "timings");
-    return 2;
 }
 
 /* The session, made of what the login brought.  [-0, +1, v] */
@@ -162,7 +133,7 @@ static int k_connect(lua_State *L, int status, lua_KContext context)
     (void)status, (void)context;
     const struct connect *c = lua_touserdata(L, 3);
     if (c->op.fault.kind != FAULT_NONE)
-        return push_connect_fault(L, c);
+        return db_push_login_fault(L, &c->fault, pg_login_result(c->login));
     push_session(L, c);
     return 1;
 }
@@ -184,23 +155,23 @@ static void read_options(lua_State *L, struct pg_login_options *options, bool *n
 }
 
 /* libpq not being there is a fault like any other. */
-static const struct pq *load(lua_State *L, struct pg_fault *fault)
+static const struct pq *load(lua_State *L, struct db_fault *fault)
 {
-    *fault = (struct pg_fault){.phase = "connect", .closed = true};
+    *fault = (struct db_fault){.phase = "connect", .closed = true};
     return pq_load(reactor_of(L), &fault->why);
 }
 
 static int l_connect(lua_State *L)
 {
     struct pg_login_options options = {.target = luaL_checkstring(L, 1)};
-    struct pg_fault fault;
+    struct db_fault fault;
     bool numbers;
     read_options(L, &options, &numbers);
     lua_settop(L, 2);
     const struct pq *pq = load(L, &fault);
     if (!pq) {
         lua_pushnil(L);
-        pg_fault_push(L, &fault);
+        db_fault_push(L, &fault);
         return 2;
     }
     struct connect *c = op_new(L, sizeof *c, &connect_class);
@@ -216,7 +187,7 @@ static int l_connect(lua_State *L)
 
 static int l_label(lua_State *L)
 {
-    struct pg_fault fault;
+    struct db_fault fault;
     char label[200];
     const struct pq *pq = load(L, &fault);
     if (pq && pg_login_label(pq, luaL_checkstring(L, 1), label, &fault)) {
@@ -224,7 +195,7 @@ static int l_label(lua_State *L)
         return 1;
     }
     lua_pushnil(L);
-    pg_fault_push(L, &fault);
+    db_fault_push(L, &fault);
     return 2;
 }
 

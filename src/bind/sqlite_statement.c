@@ -223,10 +223,9 @@ int l_sqlite_run(lua_State *L)
     return sqlite_conn_await(L, c, 0, k_run);
 }
 
-static int k_start(lua_State *L, int status, lua_KContext context)
+/* Takes the rows that a job brought; 0, or how many values say why there are none. */
+static int receive(lua_State *L, struct sqlite_conn *c)
 {
-    (void)status, (void)context;
-    struct sqlite_conn *c = lua_touserdata(L, 1);
     if (sqlite_conn_failed(L, c)) {
         end_statement(c);
         return sqlite_conn_push_fault(L, c);
@@ -236,6 +235,16 @@ static int k_start(lua_State *L, int status, lua_KContext context)
         return sqlite_conn_refuse_memory(L, c);
     }
     take_rows(c);
+    return 0;
+}
+
+static int k_start(lua_State *L, int status, lua_KContext context)
+{
+    (void)status, (void)context;
+    struct sqlite_conn *c = lua_touserdata(L, 1);
+    int refused = receive(L, c);
+    if (refused)
+        return refused;
     c->streaming = true;
     lua_pushboolean(L, 1);
     return 1;
@@ -277,15 +286,9 @@ static int k_next(lua_State *L, int status, lua_KContext context)
 {
     (void)status, (void)context;
     struct sqlite_conn *c = lua_touserdata(L, 1);
-    if (sqlite_conn_failed(L, c)) {
-        end_statement(c);
-        return sqlite_conn_push_fault(L, c);
-    }
-    if (!charge_rest(c, c->session)) {
-        end_statement(c);
-        return sqlite_conn_refuse_memory(L, c);
-    }
-    take_rows(c);
+    int refused = receive(L, c);
+    if (refused)
+        return refused;
     return next(L, c);
 }
 
